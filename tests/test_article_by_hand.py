@@ -17,11 +17,14 @@ from backhand.train import network
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = (8, 32, 33, 100)
-GRADIENTS = """
-    dlogprobs dprobs dcounts_sum_inv dcounts_sum dcounts dnorm_logits dlogit_maxes dlogits
-    dh dW2 db2 dhpreact dbngain dbnbias dbnraw dbnvar_inv dbnvar dbndiff2 dbndiff dbnmeani
-    dhprebn dembcat dW1 db1 demb dC
-""".split()
+# fmt: off
+GRADIENTS = [
+    "dlogprobs", "dprobs", "dcounts_sum_inv", "dcounts_sum", "dcounts", "dnorm_logits",
+    "dlogit_maxes", "dlogits", "dh", "dW2", "db2", "dhpreact", "dbngain", "dbnbias", "dbnraw",
+    "dbnvar_inv", "dbnvar", "dbndiff2", "dbndiff", "dbnmeani", "dhprebn", "dembcat", "dW1", "db1",
+    "demb", "dC",
+]
+# fmt: on
 FUSED = {"dlogits_fused": "dlogits", "dhprebn_fused": "dhprebn"}
 # Gradients of what merely shifts the input of a softmax or of a batch norm: zero but for rounding,
 # so the whole network tells nothing about their lines. Each: its own step, and the upstream there.
