@@ -19,7 +19,7 @@ lint: $(INSTALLED)
 # Caches and build output; the environment stays.
 clean:
 	rm -rf build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written only after everything else went well, so a broken installation is taken up again.
 $(INSTALLED): pyproject.toml constraints.txt
