@@ -1,0 +1,360 @@
+"""The Python API: ``derive`` and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.utils._pytree as pytree
+
+from .capture import Captured, capture, fits
+from .capture.annotations import annotated_inputs
+from .capture.inputs import Leaf, flatten
+from .checking import Report, verify
+from .checking.verify import autograd_truth, run_lines
+from .emit.listing import (
+    Listing,
+    compile_function,
+    preamble,
+    print_backward,
+    print_forward,
+    printed_name,
+    size_names,
+    with_deletions,
+)
+from .emit.python import Printer, sizes_read
+from .emit.torch_module import torch_module
+from .errors import InputError
+from .longhand import Backward, backward, expand_plain, recompute
+from .longhand.passes import give_names
+from .program.ir import Program, Value, without_dead_nodes
+
+SPELLINGS = ("plain", "exact")
+
+
+def derive(
+    forward: Callable[..., Any],
+    *example_inputs: Any,
+    wrt: Sequence[str] | None = None,
+    symbolic: bool = True,
+    size_names: Mapping[str, tuple[str | None, ...]] | None = None,
+    **example_kwargs: Any,
+) -> Backprop:
+    """Derive the backward pass of ``forward``.
+
+    ``example_inputs`` are one call's arguments: tensors, numbers, and tuples, lists or dicts of them.
+    Only their shapes and dtypes matter; sizes stay symbolic, so that what is derived at one batch size
+    runs at another. Without example inputs they are made from jaxtyping annotations
+    (``x: Float[Tensor, "n d"]``), whose names become the sizes' names. A module's parameters become
+    inputs: ``fc1.weight`` is ``fc1_weight``.
+
+    ``wrt`` names the inputs whose gradients are wanted (default: every floating one).
+    ``symbolic=False`` fixes every size to the example's.
+
+    Raises ``InputError`` for bad arguments, ``CaptureError`` and ``UnsupportedError`` with the line of
+    the forward pass that cannot be differentiated, and what to write instead.
+
+    >>> import torch, backhand
+    >>> def forward(x, w):
+    ...     y = x @ w
+    ...     return (y * y).sum()
+    >>> bp = backhand.derive(forward, torch.randn(4, 3), torch.randn(3, 2))
+    >>> loss, grads = bp(torch.ones(5, 3), torch.ones(3, 2))
+    >>> loss.item(), list(grads)
+    (90.0, ['x', 'w'])
+    """
+    if not callable(forward):
+        raise InputError(f"forward must be a function or a module, not {type(forward).__name__}")
+    if not example_inputs and not example_kwargs:
+        example_inputs, names = annotated_inputs(forward)
+        size_names = {**names, **(size_names or {})}
+    captured = capture(forward, example_inputs, example_kwargs, size_names, symbolic)
+    return Backprop(forward, captured, wrt)
+
+
+class Backprop:
+    """A forward pass and its backward pass.
+
+    Call it to run both: ``loss, grads = bp(*inputs)``. ``grads`` maps the name of every
+    differentiable input to its gradient. No autograd tape is recorded anywhere.
+    """
+
+    def __init__(
+        self, forward: Callable[..., Any], captured: Captured, wrt: Sequence[str] | None = None
+    ) -> None:
+        self.forward = forward
+        self.captured = captured
+        self.name = captured.program.name
+        self._wrt = wrt
+        self._walked = backward(captured.program, captured.context, captured.fakes, wrt)
+        self._exact, needed_exact = recompute(self._walked, captured.program)
+        walked_plain = expand_plain(self._walked, captured.context, captured.fakes)
+        self._plain, needed_plain = recompute(walked_plain, captured.program)
+        named = give_names(captured.program, needed_exact | needed_plain)
+        self.program: Program = named
+        self._variants: dict[Any, Backprop] = {}
+        self._fitting: set[Any] = set()
+
+    # what people read
+
+    @property
+    def symbols(self) -> tuple[Any, ...]:
+        return self.captured.program.symbols
+
+    def derived(self, spelling: str = "plain") -> Backward:
+        """The backward program in one of the two spellings."""
+        if spelling not in SPELLINGS:
+            raise InputError(f"spelling must be one of {', '.join(SPELLINGS)}, not {spelling!r}")
+        return self._plain if spelling == "plain" else self._exact
+
+    def listing(self, spelling: str = "plain", shapes: bool = True) -> Listing:
+        """The longhand in one spelling: ``plain`` for people, ``exact`` bit for bit autograd's."""
+        derived = self.derived(spelling)
+        return print_backward(derived.program, self.symbols, self._seeds(derived), shapes)
+
+    @cached_property
+    def longhand(self) -> Listing:
+        """The backward pass, one ``d{x}`` per step, as it is printed for people."""
+        return self.listing("plain")
+
+    def _seeds(self, derived: Backward) -> list[str]:
+        """``dloss = …`` for a scalar loss; other upstreams are arguments."""
+        if self.scalar:
+            of, up = derived.upstream_of[0], printed_name(derived.upstream[0])
+            return [f"{up} = torch.ones_like({of})"]
+        return []
+
+    @property
+    def scalar(self) -> bool:
+        """Whether there is one differentiable output and it is a scalar: then it is the loss."""
+        return len(self._exact.upstream) == 1 and self._exact.upstream[0].shape == ()
+
+    # running
+
+    @cached_property
+    def leaves(self) -> list[Leaf]:
+        return self.captured.arguments.dynamic()
+
+    @cached_property
+    def _parameters(self) -> list[str]:
+        return [leaf.name for leaf in self.leaves] + list(self.captured.constants)
+
+    def _forward_program(self, derived: Backward) -> Program:
+        keep = {v.name for v in derived.program.inputs}
+        return without_dead_nodes(self.program, keep)
+
+    @cached_property
+    def run(self) -> Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]]:
+        """The compiled text: ``run(*leaves, *upstreams) -> (outputs, gradients)``.
+
+        It is the printed forward and backward pass (exact spelling) with a ``del`` after the last
+        use of each intermediate, so that no more memory is held than is needed.
+        """
+        derived = self._exact
+        program = self._forward_program(derived)
+        lines, _ = print_forward(program, self.symbols)
+        back = Printer(derived.program, size_names(self.symbols)).lines()
+        head = preamble(self.symbols, sizes_read(program) | sizes_read(derived.program))
+        outputs = [printed_name(v) for v in program.outputs]
+        gradients = [printed_name(v) for v in derived.program.outputs]
+        keep = {*outputs, *gradients}
+        seeds = self._seeds(derived)
+        upstream = [printed_name(v) for v in derived.upstream]
+        marker = len(lines)
+        statements = with_deletions([*lines, *back], keep, set(upstream))
+        # the seed of a scalar loss goes between the forward and the backward statements
+        position = _position_of(statements, marker)
+        body = [*head, *statements[:position], *seeds, *statements[position:]]
+        returns = f"return ({', '.join(outputs)},), ({', '.join(gradients)},)"
+        parameters = [*self._parameters, *([] if self.scalar else upstream)]
+        return compile_function(f"{self.name}_and_backward", parameters, [*body, returns])
+
+    @cached_property
+    def gradient_names(self) -> tuple[str, ...]:
+        """The inputs that get a gradient, in order."""
+        by_value = {grad: of for of, grad in self._exact.gradients.items()}
+        return tuple(by_value[v.name] for v in self._exact.program.outputs)
+
+    def _values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The dynamic leaves of a call, checked against the signature that was derived."""
+        arguments = flatten(self.forward, args, kwargs)
+        ours, theirs = self.captured.arguments.leaves, arguments.leaves
+        if [leaf.name for leaf in ours] != [leaf.name for leaf in theirs]:
+            expected = ", ".join(leaf.name for leaf in ours if leaf.kind != "parameter")
+            got = ", ".join(leaf.name for leaf in theirs if leaf.kind != "parameter")
+            raise InputError(f"expected the inputs ({expected}), got ({got})")
+        return [leaf.value for leaf in theirs if self._is_dynamic(leaf)]
+
+    def _is_dynamic(self, leaf: Leaf) -> bool:
+        return leaf.name in self._dynamic_names
+
+    @cached_property
+    def _dynamic_names(self) -> set[str]:
+        return {leaf.name for leaf in self.leaves}
+
+    def specialised(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Backprop:
+        """This derivation if it holds for the inputs' sizes and types, or else one made for them."""
+        key = _call_key(args, kwargs)
+        if key in self._fitting:
+            return self
+        if key in self._variants:
+            return self._variants[key]
+        values = self._values(args, kwargs)
+        statics = [leaf.value for leaf in flatten(self.forward, args, kwargs).leaves
+                   if leaf.name not in self._dynamic_names]
+        mine = [leaf.value for leaf in self.captured.arguments.leaves
+                if leaf.name not in self._dynamic_names]
+        if statics == mine and fits(self.captured, values):
+            self._fitting.add(key)
+            return self
+        variant = derive(self.forward, *args, wrt=self._wrt, **kwargs)
+        self._variants[key] = variant
+        variant._fitting.add(key)
+        return variant
+
+    def __call__(self, *args: Any, upstream: Any = None, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Run forward and backward: ``(outputs, {input name: gradient})``.
+
+        ``upstream`` is the gradient of the output (a tuple, one per differentiable output) and is
+        needed unless the output is a scalar loss. Inputs may have other sizes than the examples;
+        where the derivation does not hold for them (a batch of one, another dtype) it is made anew.
+        """
+        bp = self.specialised(args, kwargs)
+        if bp is not self:
+            return bp(*args, upstream=upstream, **kwargs)
+        values = self._values(args, kwargs)
+        ups = self._upstreams(upstream)
+        with torch.no_grad():
+            outputs, gradients = self.run(*values, *self.captured.constants.values(), *ups)
+        return self._structured(outputs), dict(zip(self.gradient_names, gradients, strict=True))
+
+    def _upstreams(self, upstream: Any) -> list[torch.Tensor]:
+        if self.scalar:
+            if upstream is not None:
+                raise InputError("the output is a scalar loss: its upstream is 1 and cannot be given")
+            return []
+        given = list(upstream) if isinstance(upstream, (tuple, list)) else [upstream]
+        names = self._exact.upstream_of
+        if upstream is None or len(given) != len(names):
+            raise InputError(
+                f"the output is not a scalar loss: pass upstream=…, the gradient of "
+                f"{', '.join(names)}" + (f" ({len(names)} tensors)" if len(names) > 1 else "")
+            )
+        return given
+
+    def _structured(self, outputs: tuple[Any, ...]) -> Any:
+        tensors = iter(outputs)
+        leaves = [next(tensors) if leaf is None else leaf for leaf in self.captured.out_leaves]
+        return pytree.tree_unflatten(leaves, self.captured.treespec)
+
+    # checking
+
+    def namespace(self, values: Sequence[Any], seed: int) -> dict[str, Any]:
+        """A namespace in which the forward pass has run: every named value by its printed name."""
+        import math
+
+        program = self.program
+        lines, head = print_forward(program, self.symbols)
+        space: dict[str, Any] = {"torch": torch, "math": math}
+        space.update(zip(self._parameters, [*values, *self.captured.constants.values()], strict=True))
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            run_lines([*head, *lines], space)
+        return space
+
+    def verify(
+        self,
+        *args: Any,
+        upstream: Any = None,
+        target: str | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> Report:
+        """Check every named gradient against autograd on the user's own function.
+
+        Without inputs the example inputs are used. Returns a report: ``.ok``, ``.gradients``, and a
+        table as ``str``. Outputs that are not a scalar loss get a random upstream.
+        """
+        if args or kwargs:
+            bp = self.specialised(args, kwargs)
+            if bp is not self:
+                return bp.verify(*args, upstream=upstream, target=target, seed=seed, **kwargs)
+            values = self._values(args, kwargs)
+        else:
+            values = [leaf.value for leaf in self.leaves]
+        detached = [v.detach() if isinstance(v, torch.Tensor) else v for v in values]
+        derived = self._exact
+        names = [v.name for v in self.program.values() if v.var is not None and v.floating]
+        wrt = set(self._wrt) if self._wrt is not None else {
+            v.name for v in self.program.inputs if v.floating and v.name not in self.captured.constants
+        }
+        ups = self._upstreams(upstream) if upstream is not None else None
+        truth = autograd_truth(
+            self.captured, detached, derived.upstream_of, wrt, set(names), ups, seed
+        )
+
+        def forward() -> dict[str, Any]:
+            space = self.namespace(detached, seed)
+            for value, of in zip(derived.upstream, derived.upstream_of, strict=True):
+                space[printed_name(value)] = truth.upstream[of]
+            return space
+
+        order = [n for n in reversed(names) if n in derived.gradients]
+        order = [n for n in order if n not in wrt or n not in truth.upstream]
+        return verify(
+            target or self.name,
+            self.captured,
+            derived,
+            self.listing("exact", shapes=False),
+            self.listing("plain", shapes=False),
+            forward,
+            truth,
+            order,
+        )
+
+    def emit(self, backend: str = "torch", spelling: str = "plain") -> str:
+        """A complete, importable module as text: ``forward``, ``backward`` and their glue."""
+        if backend != "torch":
+            raise InputError(f"there is no backend named {backend!r}: the backends are torch")
+        derived = self.derived(spelling)
+        return torch_module(
+            self.name,
+            self._forward_program(derived),
+            derived.program,
+            derived.upstream,
+            self.symbols,
+            self._seeds(derived),
+            self.gradient_names,
+        )
+
+    def __repr__(self) -> str:
+        return f"<backhand.Backprop of {self.name}: {len(self.gradient_names)} gradients>"
+
+
+def _position_of(statements: Sequence[str], count: int) -> int:
+    """The index after the first ``count`` statements, ``del`` lines not counted."""
+    seen = 0
+    for i, text in enumerate(statements):
+        if text.startswith("del "):
+            continue
+        if seen == count:
+            return i
+        seen += 1
+    return len(statements)
+
+
+def _call_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What a derivation depends on: shapes and dtypes of tensors, values of everything else."""
+    if not kwargs and all(type(a) is torch.Tensor for a in args):
+        return tuple((a.shape, a.dtype) for a in args)
+    leaves, spec = pytree.tree_flatten((args, dict(kwargs)))
+    parts = tuple(
+        (leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else repr(leaf)
+        for leaf in leaves
+    )
+    return parts, str(spec)
+
+
+__all__ = ["Backprop", "Value", "derive"]

@@ -1,0 +1,359 @@
+"""From torch's graph to a program: operators of the op table, in-place updates made values."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.fx import Node as FxNode
+
+from ..errors import CaptureError, LocatedError, Location, UnsupportedError
+from ..program.build import Builder, SizeContext, Var, op
+from ..program.ir import Node
+from ..program.ops import get_op
+from ..program.sizes import Number, Scalar
+from . import alias
+from .adapt import adapt, bind, op_name, overload_name, supported
+from .trace import Call, Trace
+
+_SCALAR_OPS = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "div",
+    "pow": "pow",
+    "neg": "neg",
+    "sym_float": "float",
+    "_sym_sqrt": "sqrt",
+    "sym_sqrt": "sqrt",
+}
+
+
+@dataclass
+class Converted:
+    """The nodes in order, each with the call that made it, and where values came from."""
+
+    nodes: list[tuple[Node, Call | None]] = field(default_factory=list)
+    outputs: list[Var | None] = field(default_factory=list)
+    # For every call, the values it gave back to the user's code (graph order of its last node).
+    results: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    fakes: dict[str, torch.Tensor] = field(default_factory=dict)
+    constants: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+class Converter:
+    """Walks the graph once. ``inputs`` are variables for its placeholders (None: not a tensor)."""
+
+    def __init__(
+        self, trace: Trace, builder: Builder, inputs: list[Var | None], origins: list[str]
+    ) -> None:
+        self.trace = trace
+        self.b = builder
+        self.context: SizeContext = builder.context
+        self.inputs = inputs
+        self.origins = origins
+        self.out = Converted()
+        self.members: dict[FxNode, Any] = {}
+        self.storages: dict[int, alias.Member] = {}
+        self.call_of = {node: call for call in trace.calls for node in call.nodes}
+        self.grad = True
+        self.frozen: set[str] = set()  # values computed under no_grad
+        self.stopped: dict[str, Var] = {}
+
+    def run(self) -> Converted:
+        placeholders = iter(zip(self.inputs, self.origins, strict=True))
+        call: Call | None = None
+        for node in self.trace.graph.graph.nodes:
+            call = self.call_of.get(node, call)
+            before = len(self.b.nodes)
+            try:
+                self._convert(node, placeholders)
+            except LocatedError as error:
+                if error.where is None:
+                    error = type(error)(error.message, self._where(call), error.hint or _unsupported_hint(error))
+                raise error from None
+            self.out.nodes.extend((made, call) for made in self.b.nodes[before:])
+        return self.out
+
+    def _where(self, call: Call | None) -> Location | None:
+        return call.frames[0].owner.where if call is not None and call.frames else None
+
+    def _convert(self, node: FxNode, placeholders: Any) -> None:
+        if node.op == "placeholder":
+            var, origin = next(placeholders)
+            if var is not None:
+                self._bind_root(node, var, origin)
+        elif node.op == "get_attr":
+            self._constant(node)
+        elif node.op == "output":
+            self._outputs(node)
+        elif node.op == "call_function":
+            self._call(node)
+        else:
+            raise CaptureError(f"the captured graph has a {node.op} node")
+
+    def _bind_root(self, node: FxNode, var: Var, origin: str) -> None:
+        member = alias.root(origin, var)
+        self.members[node] = member
+        value = node.meta.get("val")
+        if isinstance(value, torch.Tensor):
+            self.storages[_storage(value)] = member
+
+    def _constant(self, node: FxNode) -> None:
+        found: Any = self.trace.graph
+        for part in str(node.target).split("."):
+            found = getattr(found, part)
+        if not isinstance(found, torch.Tensor):
+            raise CaptureError(f"the captured graph uses a {type(found).__name__} constant")
+        if found.requires_grad:
+            raise CaptureError(
+                "the forward pass uses a tensor that requires a gradient and is not an argument",
+                None,
+                "pass it as an argument, so that its gradient is written out too",
+            )
+        name = self.trace.constant_names.get(id(found)) or self.b.fresh("constant")
+        with self.context.active():
+            fake = (
+                self.context.fake_mode.from_tensor(found, static_shapes=True)
+                if self.context.fake_mode is not None and not _is_fake(found)
+                else found
+            )
+        from ..program.invoke import dtype_name
+        from ..program.ir import Value
+
+        var = Var(self.b, Value(name, tuple(found.shape), dtype_name(found.dtype), name), fake)
+        self.b.taken.add(name)
+        self.out.constants[name] = found
+        self._bind_root(node, var, "constant")
+
+    def _outputs(self, node: FxNode) -> None:
+        results = node.args[0]
+        flat = results if isinstance(results, (tuple, list)) else (results,)
+        for item in flat:
+            if isinstance(item, FxNode) and item in self.members:
+                self.out.outputs.append(self._read(item, grad=True))
+            else:
+                self.out.outputs.append(None)
+
+    def _call(self, node: FxNode) -> None:
+        target = node.target
+        if target is operator.getitem:
+            parent = self.members.get(node.args[0])  # type: ignore[arg-type]
+            if isinstance(parent, tuple):
+                self.members[node] = parent[node.args[1]]  # type: ignore[index]
+            return
+        if getattr(target, "__name__", "") == "_set_grad_enabled":
+            self.grad = bool(node.args[0])
+            return
+        if not isinstance(target, torch._ops.OpOverload):
+            if _is_scalar(node.meta.get("val")):
+                return
+            raise UnsupportedError(f"{getattr(target, '__name__', target)} cannot be captured")
+        if _is_scalar(node.meta.get("val")):
+            return  # sizes: read from the node that uses them
+        if overload_name(target) in _ASSERTIONS:
+            return
+        if target._schema.is_mutable:
+            self._mutate(node, target)
+        else:
+            self._compute(node, target)
+
+    def _compute(self, node: FxNode, target: Any) -> None:
+        if not supported(target):
+            raise UnsupportedError(f"the operator {op_name(target)} is not supported")
+        bound = bind(target, self._args(node.args), {k: self._args(v) for k, v in node.kwargs.items()})
+        result = adapt(self.b, target, bound)
+        value = node.meta.get("val")
+        if isinstance(result, tuple):
+            vals = value if isinstance(value, (tuple, list)) else (value,) * len(result)
+            self.members[node] = tuple(
+                self._member(node, target, bound, r, v, i)
+                for i, (r, v) in enumerate(zip(result, vals, strict=False))
+            )
+        else:
+            self._check(node, target, result, value)
+            self.members[node] = self._member(node, target, bound, result, value, 0)
+
+    def _member(self, node: FxNode, target: Any, bound: Any, result: Var, val: Any, i: int) -> Any:
+        if not self.grad:
+            self.frozen.add(result.value.name)
+        self.out.fakes[result.value.name] = result.fake
+        known = self.storages.get(_storage(val)) if isinstance(val, torch.Tensor) else None
+        if known is None:
+            member = alias.root("", result)
+            if isinstance(val, torch.Tensor):
+                self.storages[_storage(val)] = member
+            return member
+        parent = next(
+            (
+                self.members[a]
+                for a in node.all_input_nodes
+                if isinstance(self.members.get(a), alias.Member)
+                and self.members[a].family is known.family
+            ),
+            None,
+        )
+        if parent is None:
+            return alias.root("", result)
+        name = op_name(target)
+
+        def view(new_parent: Var) -> Var:
+            first = next(k for k, v in bound.items() if isinstance(v, Var))
+            again = adapt(self.b, target, {**bound, first: new_parent})
+            out: Var = again[i] if isinstance(again, tuple) else again
+            return out
+
+        return alias.viewed(
+            parent,
+            result,
+            view,
+            alias.inverse_of_view(name, bound, i),
+            detached=name == "stop_gradient" or (not self.grad),
+        )
+
+    def _check(self, node: FxNode, target: Any, result: Var, value: Any) -> None:
+        """The program must agree with torch's own trace, node by node."""
+        if isinstance(value, torch.Tensor):
+            shape = self.context.shape(value)
+            if shape != result.shape or str(value.dtype) != f"torch.{result.dtype}":
+                raise UnsupportedError(
+                    f"the operator {op_name(target)} was captured as {result!r}, but gives "
+                    f"{value.dtype} {list(map(str, shape))}"
+                )
+
+    def _mutate(self, node: FxNode, target: Any) -> None:
+        name = overload_name(target)
+        base, _, overload = name.partition(".")
+        if not base.endswith("_") or base.startswith("_foreach"):
+            raise UnsupportedError(
+                f"the operator {base} writes into an argument",
+                None,
+                "use the form that returns a new tensor (no out=…)",
+            )
+        call = self.call_of.get(node)
+        first = node.args[0]
+        member = self.members.get(first)  # type: ignore[arg-type]
+        if not isinstance(member, alias.Member):
+            raise CaptureError("an in-place update of a value that is not a tensor")
+        if member.family.origin == "buffer":
+            return  # running statistics: the state of a module, no part of the gradient
+        if member.family.origin in ("input", "constant"):
+            what = "input" if member.family.origin == "input" else "a tensor from outside"
+            raise CaptureError(
+                f"the forward pass changes {what} in place",
+                self._where(call),
+                "autograd refuses this for leaves too: work on a copy (x = x.clone()) instead",
+            )
+        args = self._args(node.args)
+        kwargs = {k: self._args(v) for k, v in node.kwargs.items()}
+        old: Var = args[0]
+        if not self.grad and old.value.floating and old.value.name not in self.frozen:
+            raise CaptureError(
+                "an in-place update under no_grad of a tensor that has a gradient",
+                self._where(call),
+                "compute a new tensor instead of updating this one",
+            )
+        bound = bind(target, args, kwargs)
+        new = self._functional(base.removesuffix("_"), overload, bound, old)
+        if new.dtype != old.dtype:
+            new = op.to(new, old.dtype)
+        if new.shape != old.shape:
+            new = op.expand(new, old.shape)
+        if not self.grad:
+            self.frozen.add(new.value.name)
+        self.out.fakes[new.value.name] = new.fake
+        alias.write(member, new, self._where(call))
+        self.members[node] = member
+
+    def _functional(self, base: str, overload: str, bound: dict[str, Any], old: Var) -> Var:
+        if base == "copy":
+            source: Var = bound["src"]
+            return source
+        if base == "zero":
+            return op.zeros_like(old)  # type: ignore[no-any-return]
+        if base == "fill":
+            value = bound["value"]
+            if isinstance(value, Var):
+                return op.expand(op.to(value, old.dtype) if value.dtype != old.dtype else value, old.shape)  # type: ignore[no-any-return]
+            return op.full_like(old, value)  # type: ignore[no-any-return]
+        if base == "bernoulli" and "p" in bound:
+            return op.bernoulli_mask(old, bound["p"])  # type: ignore[no-any-return]
+        packet = getattr(torch.ops.aten, base, None)
+        functional = None if packet is None else getattr(packet, overload, None)
+        if functional is None or not supported(functional):
+            raise UnsupportedError(f"the in-place operator {base}_ is not supported")
+        result = adapt(self.b, functional, bound)
+        if isinstance(result, tuple):
+            raise UnsupportedError(f"the in-place operator {base}_ is not supported")
+        out: Var = result
+        return out
+
+    def _args(self, arg: Any) -> Any:
+        if isinstance(arg, FxNode):
+            if arg in self.members:
+                member = self.members[arg]
+                if isinstance(member, tuple):
+                    return tuple(self._read(m) for m in member)
+                return self._read(arg)
+            return self._number(arg)
+        if isinstance(arg, (list, tuple)):
+            return tuple(self._args(a) for a in arg)
+        return arg
+
+    def _read(self, node: Any, grad: bool | None = None) -> Var:
+        member = self.members[node] if isinstance(node, FxNode) else node
+        if isinstance(member, tuple):
+            raise CaptureError("a tuple of tensors where one was expected")
+        var = alias.read(member)
+        name = var.value.name
+        if (self.grad if grad is None else grad) and name in self.frozen and var.value.floating:
+            if name not in self.stopped:
+                self.stopped[name] = op.stop_gradient(var)
+                self.out.fakes[self.stopped[name].value.name] = self.stopped[name].fake
+            return self.stopped[name]
+        return var
+
+    def _number(self, node: FxNode) -> Number:
+        """A size or a float made from sizes, as the author wrote the arithmetic."""
+        value = node.meta.get("val")
+        if isinstance(value, (int, float, bool)):
+            return value
+        if isinstance(value, torch.SymInt):
+            return self.context.dim(value)
+        name = getattr(node.target, "__name__", str(node.target))
+        if isinstance(value, torch.SymFloat) and name in _SCALAR_OPS:
+            args = tuple(self._number(a) if isinstance(a, FxNode) else a for a in node.args)
+            return Scalar(_SCALAR_OPS[name], args)  # type: ignore[arg-type]
+        raise CaptureError(f"{name} of a size cannot be captured")
+
+
+_ASSERTIONS = frozenset({
+    "_assert_async.msg", "_assert_async.default", "_assert_scalar.default",
+    "sym_constrain_range_for_size.default", "sym_constrain_range.default",
+    "_assert_tensor_metadata.default",
+})
+
+
+def _unsupported_hint(error: LocatedError) -> str:
+    if isinstance(error, UnsupportedError):
+        return "`backhand ops` lists what is; write this line with those operators"
+    return ""
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool, int, float, bool))
+
+
+def _is_fake(tensor: torch.Tensor) -> bool:
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    return isinstance(tensor, FakeTensor)
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+__all__ = ["Converted", "Converter", "get_op"]

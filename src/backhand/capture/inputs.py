@@ -1,0 +1,192 @@
+"""The arguments of a forward pass: flattened, named, and turned into tensors without data."""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch._dynamo.source import ConstantSource
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+
+from ..errors import InputError
+from ..program.build import SizeContext
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One leaf of the arguments: its name, how to reach it, what it is.
+
+    ``kind`` is ``tensor``, ``int`` (a symbolic size), ``static`` (its value is part of the program),
+    ``parameter`` or ``buffer`` (of a module).
+    """
+
+    name: str
+    path: tuple[Any, ...]
+    kind: str
+    value: Any
+
+
+@dataclass
+class Arguments:
+    """The flattened arguments of one call, and how to call the function with replaced leaves."""
+
+    function: Callable[..., Any]
+    module: torch.nn.Module | None
+    leaves: list[Leaf]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def dynamic(self) -> list[Leaf]:
+        """The leaves that are inputs of the program, in order."""
+        return [leaf for leaf in self.leaves if leaf.kind != "static"]
+
+    def call(self, values: list[Any]) -> Any:
+        """Call the user's function with these values for the dynamic leaves."""
+        replaced: dict[tuple[Any, ...], Any] = {}
+        state: dict[str, Any] = {}
+        for leaf, value in zip(self.dynamic(), values, strict=True):
+            if leaf.kind in ("parameter", "buffer"):
+                state[leaf.path[0]] = value
+            else:
+                replaced[leaf.path] = value
+        args = tuple(_rebuild(a, (i,), replaced) for i, a in enumerate(self.args))
+        kwargs = {k: _rebuild(v, (k,), replaced) for k, v in self.kwargs.items()}
+        if self.module is not None:
+            return torch.func.functional_call(self.module, state, args, kwargs, tie_weights=True)
+        return self.function(*args, **kwargs)
+
+
+def identifier(text: str) -> str:
+    """Any text as a Python identifier that is no keyword."""
+    out = "".join(ch if ch.isalnum() or ch == "_" else "_" for ch in text)
+    if not out or out[0].isdigit():
+        out = f"x{out}"
+    return f"{out}_" if keyword.iskeyword(out) or not out.isidentifier() else out
+
+
+def flatten(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
+) -> Arguments:
+    """Name every leaf of a call: parameters of a module first, then the arguments."""
+    module = function if isinstance(function, torch.nn.Module) else None
+    called = module.forward if module is not None else function
+    names = _argument_names(called, len(args))
+    leaves: list[Leaf] = []
+    taken: set[str] = set()
+    for i, arg in enumerate(args):
+        leaves.extend(_leaves(arg, names[i], (i,), taken))
+    for key, arg in (kwargs or {}).items():
+        leaves.extend(_leaves(arg, key, (key,), taken))
+    if module is not None:
+        state = [(n, p, "parameter") for n, p in module.named_parameters()]
+        state += [(n, b, "buffer") for n, b in module.named_buffers()]
+        for name, tensor, kind in state:
+            unique = _unique(identifier(name.replace(".", "_")), taken)
+            leaves.append(Leaf(unique, (name,), kind, tensor))
+    return Arguments(function, module, leaves, tuple(args), dict(kwargs or {}))
+
+
+def _argument_names(function: Callable[..., Any], count: int) -> list[str]:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return [f"x{i}" for i in range(count)]
+    names: list[str] = []
+    for p in parameters:
+        if p.kind is p.VAR_POSITIONAL:
+            names += [f"{p.name}_{i}" for i in range(count - len(names))]
+            break
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
+            names.append(p.name)
+    return (names + [f"x{i}" for i in range(count)])[:count] if len(names) < count else names
+
+
+def _leaves(arg: Any, name: str, path: tuple[Any, ...], taken: set[str]) -> Iterator[Leaf]:
+    if isinstance(arg, Mapping):
+        for key, item in arg.items():
+            yield from _leaves(item, f"{name}_{key}", (*path, key), taken)
+    elif isinstance(arg, (list, tuple)):
+        for i, item in enumerate(arg):
+            yield from _leaves(item, f"{name}_{i}", (*path, i), taken)
+    else:
+        kind = "static"
+        if isinstance(arg, torch.Tensor):
+            kind = "tensor"
+        elif type(arg) is int and arg > 1:
+            kind = "int"
+        yield Leaf(_unique(identifier(name), taken), path, kind, arg)
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    out, i = name, 2
+    while out in taken:
+        out, i = f"{name}_{i}", i + 1
+    taken.add(out)
+    return out
+
+
+def _rebuild(arg: Any, path: tuple[Any, ...], replaced: dict[tuple[Any, ...], Any]) -> Any:
+    if isinstance(arg, Mapping):
+        return {k: _rebuild(v, (*path, k), replaced) for k, v in arg.items()}
+    if isinstance(arg, tuple) and hasattr(arg, "_fields"):
+        return type(arg)(*(_rebuild(v, (*path, i), replaced) for i, v in enumerate(arg)))
+    if isinstance(arg, (list, tuple)):
+        return type(arg)(_rebuild(v, (*path, i), replaced) for i, v in enumerate(arg))
+    return replaced.get(path, arg)
+
+
+def check_supported(leaves: list[Leaf]) -> None:
+    """Refuse tensors that no rule covers: complex, quantised, sparse, nested, on several devices."""
+    for leaf in leaves:
+        if not isinstance(leaf.value, torch.Tensor):
+            continue
+        t = leaf.value
+        if t.is_complex():
+            raise InputError(f"{leaf.name} is complex: backhand differentiates real tensors only")
+        if t.layout is not torch.strided or t.is_quantized:
+            raise InputError(f"{leaf.name} is not a dense tensor: pass a dense one")
+        if type(t) not in (torch.Tensor, torch.nn.Parameter):
+            raise InputError(
+                f"{leaf.name} is a {type(t).__name__}: pass a plain torch.Tensor"
+            )
+
+
+def fake_inputs(leaves: list[Leaf], symbolic: bool) -> tuple[list[Any], SizeContext]:
+    """Tensors without data for the dynamic leaves; with symbolic sizes each axis gets its own.
+
+    torch would give equal sizes one symbol; here every axis of length 2 or more starts with a symbol
+    of its own, and only what the computation itself requires makes two of them equal.
+    """
+    env = ShapeEnv(duck_shape=False, specialize_zero_one=True) if symbolic else None
+    mode = FakeTensorMode(shape_env=env, static_shapes=None if symbolic else True)
+    mode.allow_non_fake_inputs = True
+    context = SizeContext(env, mode)
+    fakes: list[Any] = []
+    for leaf in leaves:
+        if leaf.kind == "int":
+            fakes.append(_symbolic_int(env, leaf) if env is not None else leaf.value)
+            continue
+        tensor = leaf.value.detach()
+        if env is None:
+            fake = mode.from_tensor(tensor, static_shapes=True)
+        else:
+            # a parameter's sizes are as symbolic as any other: the caller may pass other ones
+            dynamic = [DimDynamic.DYNAMIC] * tensor.dim()
+            fake = mode.from_tensor(
+                tensor,
+                symbolic_context=StatelessSymbolicContext(dynamic_sizes=dynamic),
+                source=ConstantSource(leaf.name),
+            )
+        fakes.append(fake)
+    return fakes, context
+
+
+def _symbolic_int(env: Any, leaf: Leaf) -> Any:
+    source = ConstantSource(leaf.name)
+    expr = env.create_symbol(leaf.value, source=source, dynamic_dim=DimDynamic.DYNAMIC)
+    return env.create_symintnode(expr, hint=leaf.value, source=source)

@@ -1,0 +1,200 @@
+"""Steps and names: which of the author's statements a node belongs to, and what to call its value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ..errors import Location
+from ..program.ir import Node, Step, Value, map_arg
+from .inputs import identifier
+from .source import Owner
+from .trace import Call, FrameNote
+
+
+@dataclass
+class _Group:
+    """The nodes of one run of one part of a statement."""
+
+    owner: Owner
+    prefix: str
+    function: str
+    nodes: list[int] = field(default_factory=list)
+    claimed_by: str = ""
+
+
+class Namer:
+    """Groups nodes into steps and names their last values as the author did."""
+
+    def __init__(self, nodes: list[tuple[Node, Call | None]], taken: set[str]) -> None:
+        self.nodes = nodes
+        self.taken = set(taken)
+        self.used = {v.name for node, _ in nodes for v in node.operands()}
+        self.groups: list[_Group] = []
+        # Per frame: the run of the statement it is in, and the groups of that run by owner.
+        self._runs: dict[int, tuple[tuple[str, int, int], int]] = {}
+        self._open: dict[int, dict[tuple[str, int, int, int, int], _Group]] = {}
+        self._prefixes: dict[tuple[int, int], str] = {}
+        self._helper_calls: dict[str, int] = {}
+        self._run_serial: dict[int, int] = {}
+
+    def steps(self, outputs: dict[str, str]) -> tuple[tuple[Step, ...], dict[str, Value]]:
+        """The steps in order, and for every value's old name the value with its final name.
+
+        ``outputs`` suggests a name for values that the function returns without naming them.
+        """
+        order: dict[int, _Group] = {}
+        last_call: Call | None = None
+        current: _Group | None = None
+        for i, (_, call) in enumerate(self.nodes):
+            if call is None or not call.frames:
+                if current is None:
+                    current = _Group(_NOWHERE, "", "")
+                    order[id(current)] = current
+                current.nodes.append(i)
+                continue
+            if call is not last_call or current is None:
+                current, last_call = self._group(call), call
+                order[id(current)] = current
+            current.nodes.append(i)
+        groups = list(order.values())
+        names: dict[str, str] = {}
+        for group in groups:
+            self._name(group, names, outputs)
+        return self._build(groups, names)
+
+    def _group(self, call: Call) -> _Group:
+        for frame in reversed(call.frames):
+            self._enter(frame)
+        inner = call.frames[0]
+        opened = self._open[inner.serial]
+        group = opened.get(inner.owner.key)
+        if group is None:
+            prefix = self._prefix(call.frames)
+            group = opened[inner.owner.key] = _Group(inner.owner, prefix, inner.function)
+        # A value that leaves its function takes the caller's name, if the caller has one for it.
+        if inner.owner.returns and not inner.owner.targets:
+            for outer in call.frames[1:]:
+                if outer.owner.targets:
+                    group.claimed_by = outer.owner.targets[-1] if len(outer.owner.targets) == 1 else ""
+                    group.prefix = self._prefix(call.frames[call.frames.index(outer) :])
+                    break
+                if not outer.owner.returns:
+                    break
+        return group
+
+    def _enter(self, frame: FrameNote) -> None:
+        """Start a new run of the statement when the frame left it or came back to it."""
+        known = self._runs.get(frame.serial)
+        statement = frame.owner.statement
+        if known is None or known[0] != statement or frame.lasti < known[1]:
+            self._open[frame.serial] = {}
+            self._run_serial[frame.serial] = self._run_serial.get(frame.serial, 0) + 1
+        self._runs[frame.serial] = (statement, frame.lasti)
+
+    def _prefix(self, frames: tuple[FrameNote, ...]) -> str:
+        """How names of the innermost frame are qualified: by module path, or by the call's target."""
+        inner = frames[0]
+        if len(frames) == 1:
+            return ""
+        if inner.module:
+            return identifier(inner.module.replace(".", "_"))
+        if inner.function in ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>"):
+            return self._prefix(frames[1:])
+        caller = frames[1]
+        outer = self._prefix(frames[1:])
+        key = (inner.serial, 0)
+        if key not in self._prefixes:
+            stem = caller.owner.targets[0] if len(caller.owner.targets) == 1 else inner.function
+            if inner.module == "" and inner.function == "forward":
+                stem = ""
+            self._prefixes[key] = "_".join(p for p in (outer, identifier(stem) if stem else "") if p)
+        return self._prefixes[key]
+
+    def _name(self, group: _Group, names: dict[str, str], outputs: dict[str, str]) -> None:
+        last = self.nodes[group.nodes[-1]][0]
+        targets = group.owner.targets or ((group.claimed_by,) if group.claimed_by else ())
+        outs = last.outs
+        if len(outs) > 1 and len(targets) == len(outs):
+            for out, target in zip(outs, targets, strict=True):
+                if target != "_":
+                    names[out.name] = self._unique(group.prefix, target)
+            return
+        if len(outs) > 1 and len(targets) == 1:
+            # one of several outputs was picked (`.values`), or the list as a whole was named
+            used = [o for o in outs if o.name in self.used]
+            if len(used) == 1:
+                names[used[0].name] = self._unique(group.prefix, targets[0])
+            else:
+                for k, out in enumerate(outs):
+                    names[out.name] = self._unique(group.prefix, f"{targets[0]}_{k}")
+            return
+        if len(outs) == 1 and len(targets) > 1:
+            # several results were named by one expression that is not a single operator
+            recent = [self.nodes[i][0].outs[0].name for i in group.nodes[-len(targets) :]]
+            for name, target in zip(recent, targets, strict=False):
+                if target != "_":
+                    names[name] = self._unique(group.prefix, target)
+            return
+        suggestion = outputs.get(outs[0].name, "")
+        if targets:
+            names[outs[0].name] = self._unique(group.prefix, targets[0])
+        elif suggestion:
+            names[outs[0].name] = self._unique("", suggestion)
+        elif len(outs) == 1:
+            stem = group.prefix or (group.function if group.function.isidentifier() else "")
+            names[outs[0].name] = self._unique("", f"{identifier(stem)}_out" if stem else last.op)
+
+    def _unique(self, prefix: str, name: str) -> str:
+        full = identifier(f"{prefix}_{name}" if prefix else name)
+        out, i = full, 2
+        while out in self.taken:
+            out, i = f"{full}_{i}", i + 1
+        self.taken.add(out)
+        return out
+
+    def _build(
+        self, groups: list[_Group], names: dict[str, str]
+    ) -> tuple[tuple[Step, ...], dict[str, Value]]:
+        renamed: dict[str, Value] = {}
+        anonymous: dict[str, int] = {}
+        steps: list[Step] = []
+        placed = sorted(((i, g) for g in groups for i in g.nodes), key=lambda item: item[0])
+        # Nodes stay in the order they were run: a group that is interrupted by a helper's own
+        # statements becomes two steps, the second of which carries the name.
+        runs: list[tuple[_Group, list[int]]] = []
+        for i, group in placed:
+            if runs and runs[-1][0] is group:
+                runs[-1][1].append(i)
+            else:
+                runs.append((group, [i]))
+        for group, indices in runs:
+            stem = self._stem(group, names)
+            nodes = []
+            for i in indices:
+                node = self.nodes[i][0]
+                outs = []
+                for out in node.outs:
+                    given = names.get(out.name)
+                    if given is None:
+                        anonymous[stem] = anonymous.get(stem, 0) + 1
+                        unique = self._unique("", f"{stem}_{anonymous[stem]}")
+                        value = replace(out, name=unique, var=None)
+                    else:
+                        value = replace(out, name=given, var=given)
+                    renamed[out.name] = value
+                    outs.append(value)
+                args = tuple(map_arg(a, lambda v: renamed.get(v.name, v)) for a in node.args)
+                nodes.append(replace(node, args=args, outs=tuple(outs)))
+            owner = group.owner
+            steps.append(Step(stem, tuple(nodes), owner.where.text, owner.where))
+        return tuple(steps), renamed
+
+    def _stem(self, group: _Group, names: dict[str, str]) -> str:
+        last = self.nodes[group.nodes[-1]][0]
+        for out in last.outs:
+            if out.name in names:
+                return names[out.name]
+        return group.owner.targets[0] if group.owner.targets else "t"
+
+
+_NOWHERE = Owner(("", 0, 0, 0, 0), ("", 0, 0), (), False, Location("", 0))

@@ -1,0 +1,244 @@
+"""From a running frame to the author's statement: names, text and line.
+
+Python keeps, for every instruction, the exact span of source it came from. The statement that spans
+it tells what the author called the result.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import os
+import sys
+import sysconfig
+from dataclasses import dataclass, field
+from functools import cache
+from types import CodeType, FrameType
+
+import torch
+
+from ..errors import Location
+
+_TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+_STDLIB = sysconfig.get_paths()["stdlib"] + os.sep
+_SELF = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of source: lines from 1, columns from 0, as ``ast`` counts them."""
+
+    line: int
+    col: int
+    end_line: int
+    end_col: int
+
+    def holds(self, other: Span) -> bool:
+        start = (self.line, self.col) <= (other.line, other.col)
+        return start and (other.end_line, other.end_col) <= (self.end_line, self.end_col)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a value computed at some place belongs to: the statement and the names it assigns.
+
+    ``key`` tells owners of one file apart; ``targets`` are the names in order (empty for a
+    ``return`` or a bare expression); ``returns`` says that the value leaves the function.
+    """
+
+    key: tuple[str, int, int, int, int]
+    statement: tuple[str, int, int]
+    targets: tuple[str, ...]
+    returns: bool
+    where: Location
+
+
+@dataclass
+class _File:
+    statements: list[tuple[Span, ast.stmt]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+
+def is_user_file(filename: str) -> bool:
+    """Whether a frame of this file is the user's rather than torch's, Python's or this package's."""
+    if filename.startswith((_TORCH, _SELF)):
+        return False
+    return not (filename.startswith(_STDLIB) and "site-packages" not in filename)
+
+
+@cache
+def _parsed(filename: str) -> _File | None:
+    lines = linecache.getlines(filename)
+    if not lines:
+        return None
+    try:
+        tree = ast.parse("".join(lines))
+    except SyntaxError:
+        return None
+    out = _File(lines=lines)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and node.end_lineno is not None:
+            out.statements.append((_span(node), node))
+    out.statements.sort(key=lambda item: (item[0].line, item[0].col, -item[0].end_line))
+    return out
+
+
+def forget_sources() -> None:
+    """Drop parsed files, so that an edited target is read again."""
+    _parsed.cache_clear()
+    _positions.cache_clear()
+    owner_at.cache_clear()
+    linecache.checkcache()
+
+
+def _span(node: ast.expr | ast.stmt) -> Span:
+    assert node.end_lineno is not None and node.end_col_offset is not None
+    return Span(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
+
+
+@cache
+def _positions(code: CodeType) -> tuple[tuple[int | None, ...], ...]:
+    return tuple(code.co_positions())
+
+
+def span_of(code: CodeType, lasti: int) -> Span | None:
+    """The source span of an instruction, if Python kept it."""
+    line, end_line, col, end_col = _positions(code)[lasti // 2]
+    if line is None or end_line is None or col is None or end_col is None:
+        return None
+    return Span(line, col, end_line, end_col)
+
+
+@cache
+def owner_at(code: CodeType, lasti: int) -> Owner:
+    """The statement and the names that the value computed at this instruction goes to."""
+    filename = code.co_filename
+    span = span_of(code, lasti)
+    parsed = _parsed(filename)
+    line = span.line if span else code.co_firstlineno
+    anonymous = Owner(
+        (filename, line, 0, 0, 0), (filename, line, 0), (), False, Location(_short(filename), line)
+    )
+    if span is None or parsed is None:
+        return anonymous
+    best: tuple[Span, ast.stmt] | None = None
+    for candidate, node in parsed.statements:
+        if candidate.line > span.line:
+            break
+        if candidate.holds(span):
+            best = (candidate, node)
+    if best is None:
+        return anonymous
+    statement_span, statement = best
+    text = _statement_text(parsed, statement)
+    where = Location(_short(filename), statement.lineno, text)
+    part, targets = _targets(statement, span)
+    return Owner(
+        (filename, part.line, part.col, part.end_line, part.end_col),
+        (filename, statement_span.line, statement_span.col),
+        targets,
+        isinstance(statement, ast.Return),
+        where,
+    )
+
+
+def _short(filename: str) -> str:
+    try:
+        relative = os.path.relpath(filename)
+    except ValueError:
+        return filename
+    return relative if not relative.startswith("..") else filename
+
+
+def _statement_text(parsed: _File, statement: ast.stmt) -> str:
+    """The statement as written; for a block only its heading."""
+    first = statement.lineno - 1
+    last = statement.end_lineno or statement.lineno
+    body = getattr(statement, "body", None)
+    if isinstance(body, list) and body:
+        last = max(first + 1, min(last, body[0].lineno - 1))
+    lines = [line.rstrip() for line in parsed.lines[first:last]]
+    if len(lines) == 1 and not isinstance(body, list) and statement.end_lineno == statement.lineno:
+        raw = lines[0].encode()[statement.col_offset : statement.end_col_offset]
+        return raw.decode(errors="replace").strip()
+    return " ".join(line.strip() for line in lines)
+
+
+def _targets(statement: ast.stmt, span: Span) -> tuple[Span, tuple[str, ...]]:
+    """The part of the statement that the span belongs to, and the names that part assigns."""
+    for node in _walrus(statement):
+        if _span(node.value).holds(span):
+            return _span(node.value), _names(node.target)
+    whole = _span(statement)
+    if isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
+        return whole, _names(statement.target)
+    if isinstance(statement, ast.For):
+        return (_span(statement.iter), _names(statement.target))
+    if isinstance(statement, ast.Assign):
+        target = statement.targets[0]
+        value = statement.value
+        if isinstance(target, (ast.Tuple, ast.List)) and isinstance(value, (ast.Tuple, ast.List)):
+            if len(target.elts) == len(value.elts):
+                for left, right in zip(target.elts, value.elts, strict=True):
+                    if _span(right).holds(span):
+                        return _span(right), _names(left)
+        return whole, _names(target)
+    return whole, ()
+
+
+def _walrus(statement: ast.stmt) -> list[ast.NamedExpr]:
+    found = [n for n in ast.walk(statement) if isinstance(n, ast.NamedExpr)]
+    return sorted(found, key=lambda n: n.end_col_offset or 0)
+
+
+def _names(target: ast.expr) -> tuple[str, ...]:
+    """The identifiers of an assignment target, in order."""
+    if isinstance(target, ast.Name):
+        return (target.id,)
+    if isinstance(target, ast.Starred):
+        return _names(target.value)
+    if isinstance(target, (ast.Tuple, ast.List)):
+        out: list[str] = []
+        for element in target.elts:
+            out.extend(_names(element) or ("_",))
+        return tuple(out)
+    if isinstance(target, ast.Attribute):
+        return (target.attr,)
+    if isinstance(target, ast.Subscript):
+        base = _names(target.value)
+        index = target.slice
+        if base and isinstance(index, ast.Constant) and str(index.value).isidentifier():
+            return (f"{base[0]}_{index.value}",)
+        return base
+    return ()
+
+
+def user_frames(start: FrameType, stop: FrameType | None) -> list[FrameType]:
+    """The user's frames from the innermost outwards, up to (not including) ``stop``."""
+    out: list[FrameType] = []
+    frame: FrameType | None = start
+    while frame is not None and frame is not stop:
+        if is_user_file(frame.f_code.co_filename):
+            out.append(frame)
+        frame = frame.f_back
+    return out
+
+
+def location_of_error(error: BaseException) -> Location | None:
+    """The innermost line of the user's code in a traceback."""
+    found: Location | None = None
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if is_user_file(code.co_filename) and _parsed(code.co_filename) is not None:
+            found = owner_at(code, trace.tb_lasti).where
+        trace = trace.tb_next
+    return found
+
+
+def current_location() -> Location | None:
+    """The user's line that is running now."""
+    frames = user_frames(sys._getframe(1), None)
+    if not frames:
+        return None
+    return owner_at(frames[0].f_code, frames[0].f_lasti).where

@@ -1,0 +1,161 @@
+"""Passes over backward programs: the plain spelling, and recomputing what is cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..program.build import Builder, SizeContext, Var
+from ..program.ir import Node, Program, Step, Value, map_arg
+from ..program.ops import get_op
+from ..rules import PLAIN
+from .walk import Backward
+
+
+def expand_plain(derived: Backward, context: SizeContext, forward: Mapping[str, Any]) -> Backward:
+    """The plain spelling: every kernel of torch's own replaced by the formula it stands for.
+
+    ``forward`` gives the fakes of the forward values.
+    """
+    if not any(node.op in PLAIN for node in derived.program.nodes()):
+        return derived
+    taken = {v.name for v in derived.program.values()} | set(forward)
+    b = Builder(context, taken | {s.name for s in context.symbols})
+    fakes: dict[str, Any] = {**forward, **derived.fakes}
+    steps: list[Step] = []
+    for step in derived.program.steps:
+        b.nodes = []
+        for node in step.nodes:
+            formula = PLAIN.get(node.op)
+            if formula is None:
+                b.nodes.append(node)
+                continue
+            args = tuple(map_arg(a, lambda v: Var(b, v, fakes[v.name])) for a in node.args)
+            result = formula(*args)
+            results = result if isinstance(result, (tuple, list)) else (result,)
+            for out, var in zip(node.outs, results, strict=True):
+                if var is not None:
+                    fakes[out.name] = var.fake
+                    _rename_output(b, var, out)
+        steps.append(replace(step, nodes=tuple(b.nodes)))
+    for var in b.vars:
+        fakes.setdefault(var.value.name, var.fake)
+    program = replace(derived.program, steps=tuple(steps))
+    return replace(derived, program=_prune(program), fakes=fakes)
+
+
+def _rename_output(b: Builder, var: Var, out: Value) -> None:
+    """Let the formula's last value carry the name of the value that it replaces."""
+    for i in range(len(b.nodes) - 1, -1, -1):
+        node = b.nodes[i]
+        for made in node.outs:
+            if made.name == var.value.name and made.var is None:
+                outs = tuple(out if o is made else o for o in node.outs)
+                b.nodes[i] = replace(node, outs=outs)
+                old = made.name
+                for j in range(i + 1, len(b.nodes)):
+                    args = tuple(
+                        map_arg(a, lambda v: out if v.name == old else v) for a in b.nodes[j].args
+                    )
+                    b.nodes[j] = replace(b.nodes[j], args=args)
+                return
+    b.nodes.append(Node("identity", (var.value,), (out,)))
+
+
+def _prune(program: Program) -> Program:
+    from ..program.ir import without_dead_nodes
+
+    pruned = without_dead_nodes(program)
+    used = {v.name for node in pruned.nodes() for v in node.operands()}
+    used |= {v.name for v in pruned.outputs}
+    return replace(pruned, inputs=tuple(v for v in program.inputs if v.name in used))
+
+
+CHEAP = frozenset({"elementwise", "view", "creation"})
+
+
+def recompute(derived: Backward, forward: Program) -> tuple[Backward, set[str]]:
+    """Make anonymous forward values again where a single cheap operator does it.
+
+    Returns the backward program and the names of the anonymous forward values that are still read:
+    those the forward pass has to give a name.
+    """
+    producers = forward.producers()
+    named = {v.name for v in forward.values() if v.var is not None}
+    needed_names: set[str] = set()
+    steps: list[Step] = []
+    serial = 0
+    for step in derived.program.steps:
+        nodes: list[Node] = []
+        again: dict[str, Value] = {}
+        for node in step.nodes:
+            for operand in node.operands():
+                source = producers.get(operand.name)
+                if operand.name in again or operand.var is not None or source is None:
+                    continue
+                if _cheap(source, named):
+                    serial += 1
+                    copy = replace(operand, name=f"{operand.name}_again{serial}")
+                    nodes.append(replace(source, outs=(copy,)))
+                    again[operand.name] = copy
+                else:
+                    needed_names.add(operand.name)
+            args = tuple(map_arg(a, lambda v: again.get(v.name, v)) for a in node.args)
+            nodes.append(replace(node, args=args))
+        steps.append(replace(step, nodes=tuple(nodes)))
+    program = _prune_inputs(replace(derived.program, steps=tuple(steps)), forward)
+    return replace(derived, program=program), needed_names
+
+
+def _cheap(node: Node, named: set[str]) -> bool:
+    if len(node.outs) > 1 or get_op(node.op).kind not in CHEAP:
+        return False
+    operands = list(node.operands())
+    return len(operands) <= 1 and all(v.name in named for v in operands)
+
+
+def _prune_inputs(program: Program, forward: Program) -> Program:
+    """The program's inputs are what it reads and does not make itself."""
+    made = {out.name for node in program.nodes() for out in node.outs}
+    known = {v.name: v for v in (*forward.values(), *program.inputs)}
+    read: dict[str, Value] = {}
+    for node in program.nodes():
+        for v in node.operands():
+            if v.name not in made:
+                read.setdefault(v.name, known.get(v.name, v))
+    for v in program.outputs:
+        if v.name not in made:
+            read.setdefault(v.name, v)
+    return replace(program, inputs=tuple(read.values()))
+
+
+def give_names(program: Program, names: set[str]) -> Program:
+    """The program with these anonymous values named (printed as statements of their own)."""
+    if not names:
+        return program
+    return map_values(program, lambda v: replace(v, var=v.name) if v.name in names else v)
+
+
+def map_values(program: Program, fn: Callable[[Value], Value]) -> Program:
+    """The program with ``fn`` applied to every value."""
+    steps = tuple(
+        replace(
+            step,
+            nodes=tuple(
+                replace(
+                    node,
+                    args=tuple(map_arg(a, fn) for a in node.args),
+                    outs=tuple(fn(o) for o in node.outs),
+                )
+                for node in step.nodes
+            ),
+        )
+        for step in program.steps
+    )
+    return replace(
+        program,
+        inputs=tuple(fn(v) for v in program.inputs),
+        steps=steps,
+        outputs=tuple(fn(v) for v in program.outputs),
+    )
