@@ -41,5 +41,5 @@ def test_twenty_kills_at_random_instants(tmp_path: Path) -> None:
 
 
 def test_a_kill_at_every_call_that_touches_the_disk(tmp_path: Path) -> None:
-    # Four checkpoints, six calls each, and two files removed at each of the last two.
-    assert site("calls", tmp_path)["calls"] == 4 * 6 + 2 * 2
+    # Four checkpoints, eight calls each, and two files removed at each of the last two.
+    assert site("calls", tmp_path)["calls"] == 4 * 8 + 2 * 2
