@@ -1,0 +1,58 @@
+"""What ``derive`` and ``verify`` share: the target's options, and deriving it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ..api import Backprop
+    from ..capture.target import Target
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FORMS = ("longhand",)
+
+
+def target_options(command: F) -> F:
+    """The options that say what to derive and on which inputs."""
+    for decorate in (
+        click.argument("target"),
+        click.option(
+            "--inputs",
+            metavar="FILE:FUNCTION",
+            help="A function that returns example inputs.  [default: example_inputs() beside the "
+            "target, else its jaxtyping annotations]",
+        ),
+        click.option("--at", metavar="n=32,d=64", help="Fix sizes of the example inputs."),
+        click.option(
+            "--form",
+            type=click.Choice(FORMS),
+            default="longhand",
+            show_default=True,
+            help="The form of the backward pass.",
+        ),
+        click.option(
+            "--wrt", metavar="NAMES", help="Inputs whose gradients are wanted, comma-separated."
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def derive_target(
+    target: str, inputs: str | None, at: str | None, wrt: str | None
+) -> tuple[Backprop, Target]:
+    """Load a target and derive its backward pass."""
+    from ..api import derive
+    from ..capture.target import load_target
+    from .text import parse_sizes
+
+    loaded = load_target(target, inputs, parse_sizes(at))
+    names = [n.strip() for n in wrt.split(",") if n.strip()] if wrt else None
+    bp = derive(
+        loaded.forward, *loaded.args, wrt=names, size_names=loaded.size_names, **loaded.kwargs
+    )
+    return bp, loaded

@@ -1,0 +1,47 @@
+"""``backhand derive``: write the backward pass of a forward pass."""
+
+from __future__ import annotations
+
+import click
+
+from .common import derive_target, target_options
+from .text import write_file
+
+
+@click.command("derive")
+@target_options
+@click.option(
+    "--emit", type=click.Choice(["torch"]), help="Write a complete, importable module instead."
+)
+@click.option(
+    "--spelling",
+    type=click.Choice(["plain", "exact"]),
+    default="plain",
+    show_default=True,
+    help="plain: the formulas as people write them. exact: bit for bit what autograd computes.",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
+@click.option("--force", is_flag=True, help="Overwrite the output file.")
+def derive(
+    target: str,
+    inputs: str | None,
+    at: str | None,
+    form: str,
+    wrt: str | None,
+    emit: str | None,
+    spelling: str,
+    output: str | None,
+    force: bool,
+) -> None:
+    """Write the backward pass of TARGET, one d{x} per named step.
+
+    TARGET is path/file.py:function, package.module:function, or the same with an nn.Module. The file
+    is imported, so its code runs.
+    """
+    bp, _ = derive_target(target, inputs, at, wrt)
+    text = bp.emit(emit, spelling) if emit else bp.listing(spelling).source
+    if output:
+        write_file(output, text, force)
+        click.echo(f"wrote {output}", err=True)
+    else:
+        click.echo(text, nl=False)

@@ -1,0 +1,102 @@
+"""The ``backhand`` command: its subcommands, and what happens when one of them fails.
+
+Exit statuses: 0 fine, 1 something is wrong with the gradients, 2 the request could not be carried
+out, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..errors import BackhandError
+from .text import clean
+
+# Each command lives in a module of its own, imported when it is asked for.
+COMMANDS = {
+    "tour": "The article from end to end: every gradient checked, then training.",
+    "derive": "Write the backward pass of a forward pass.",
+    "verify": "Check every gradient against autograd: exact, close or wrong.",
+    "train": "Train the article's network on the derived backward pass.",
+    "ops": "List the supported operators.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and loads each only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f".{cmd_name}", __package__)
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        name = click.utils.make_str(args[0])
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(name, COMMANDS, 1)
+            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(COMMANDS)}."
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="backhand")
+@click.option("--debug", is_flag=True, help="Show Python's traceback when something fails.")
+def cli(debug: bool) -> None:
+    """Backpropagation by hand, with a machine that checks the hand.
+
+    backhand takes a forward pass written in ordinary PyTorch and writes its backward pass as source
+    that people read, in the author's own variable names. It runs the file you name: do not point it
+    at code that you would not run.
+
+    Start with: backhand tour
+    """
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in arguments
+    try:
+        status = cli.main(args=arguments, prog_name="backhand", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BackhandError as error:
+        if debug:
+            raise
+        click.echo(f"backhand: {clean(str(error))}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # the reader of our output went away (| head): not an error
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            f"backhand: something unforeseen happened: {type(error).__name__}: {clean(str(error))}\n"
+            "  This is a fault of backhand's; run again with --debug for the details.",
+            err=True,
+        )
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,37 @@
+"""``backhand ops``: the support matrix, generated from the rule table."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("ops")
+@click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON.")
+@click.argument("names", nargs=-1)
+def ops(names: tuple[str, ...], as_json: bool) -> None:
+    """List the supported operators: all, or those whose name contains one of NAMES.
+
+    rule: its gradient is known. no gradient: it has none, for the reason given. formula: an operator
+    that backward passes use, written out in the plain spelling.
+    """
+    from ..rules.matrix import support_matrix
+
+    rows = [r for r in support_matrix() if not names or any(n in r.op for n in names)]
+    if as_json:
+        click.echo(json.dumps([r.as_dict() for r in rows], indent=2))
+        return
+    if not rows:
+        click.echo("no operator of that name: run `backhand ops` for all of them")
+        return
+    from rich.console import Console
+
+    from .tables import plain_table
+
+    table = plain_table("operator", "kind", "support", "at kinks and edges")
+    for row in rows:
+        table.add_row(row.op, row.kind, row.support, row.note)
+    Console().print(table)
+    ruled = sum(r.support == "rule" for r in rows)
+    click.echo(f"{len(rows)} operators, {ruled} with a rule")
