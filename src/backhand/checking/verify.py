@@ -7,6 +7,7 @@ part in the truth.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,7 +74,8 @@ class Report:
                     "of": g.of,
                     "shape": list(g.shape),
                     "verdict": g.verdict,
-                    "maxdiff": g.result.maxdiff,
+                    # JSON knows no NaN and no infinity: null where there is no difference to tell
+                    "maxdiff": g.result.maxdiff if math.isfinite(g.result.maxdiff) else None,
                     "ulp": g.result.ulp,
                     "why": g.why,
                 }
