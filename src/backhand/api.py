@@ -126,7 +126,7 @@ class Backprop:
             return [f"{up} = torch.ones_like({of})"]
         return []
 
-    @property
+    @cached_property
     def scalar(self) -> bool:
         """Whether there is one differentiable output and it is a scalar: then it is the loss."""
         return len(self._exact.upstream) == 1 and self._exact.upstream[0].shape == ()
@@ -136,6 +136,24 @@ class Backprop:
     @cached_property
     def leaves(self) -> list[Leaf]:
         return self.captured.arguments.dynamic()
+
+    @cached_property
+    def _flat(self) -> bool:
+        """Whether a call is all there is: one tensor per argument in, one scalar loss out."""
+        arguments = self.captured.arguments
+        return (
+            self.scalar
+            and arguments.module is None
+            and not arguments.kwargs
+            and len(arguments.args) == len(arguments.leaves)
+            and all(leaf.kind == "tensor" for leaf in arguments.leaves)
+            and len(self.program.outputs) == 1
+            and self.captured.treespec.is_leaf()
+        )
+
+    @cached_property
+    def _constants(self) -> tuple[torch.Tensor, ...]:
+        return tuple(self.captured.constants.values())
 
     @cached_property
     def _parameters(self) -> list[str]:
@@ -221,13 +239,19 @@ class Backprop:
         needed unless the output is a scalar loss. Inputs may have other sizes than the examples;
         where the derivation does not hold for them (a batch of one, another dtype) it is made anew.
         """
+        if self._flat and not kwargs and upstream is None:
+            # The usual call of a training loop: nothing to flatten, seen before.
+            if _call_key(args, kwargs) in self._fitting:
+                with torch.no_grad():
+                    (loss,), found = self.run(*args, *self._constants)
+                return loss, dict(zip(self.gradient_names, found, strict=True))
         bp = self.specialised(args, kwargs)
         if bp is not self:
             return bp(*args, upstream=upstream, **kwargs)
         values = self._values(args, kwargs)
         ups = self._upstreams(upstream)
         with torch.no_grad():
-            outputs, gradients = self.run(*values, *self.captured.constants.values(), *ups)
+            outputs, gradients = self.run(*values, *self._constants, *ups)
         return self._structured(outputs), dict(zip(self.gradient_names, gradients, strict=True))
 
     def _upstreams(self, upstream: Any) -> list[torch.Tensor]:

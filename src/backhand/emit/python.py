@@ -52,6 +52,7 @@ class Printer:
         )
         self.outputs = {v.name for v in program.outputs}
         self.folded: dict[str, Piece] = {}
+        self.fresh: set[str] = set()
         self.folded_reads: dict[str, tuple[str, ...]] = {}
 
     def lines(self) -> list[Line]:
@@ -67,6 +68,8 @@ class Printer:
             reads = self._reads(node)
             if self._foldable(node, inside):
                 self.folded[node.outs[0].name] = piece
+                if get_op(node.op).kind == "creation":
+                    self.fresh.add(node.outs[0].name)
                 self.folded_reads[node.outs[0].name] = reads
                 continue
             out.append(Line(self._statement(node, piece), self._assigned(node), reads, step))
@@ -128,6 +131,9 @@ class Printer:
         if op.spelling == "method" or op.spelling.startswith("."):
             method = op.name if op.spelling == "method" else op.spelling[1:]
             receiver = wrap(self.piece(positional[0]), ATOM)
+            if op.name in FILLS and isinstance(node.args[0], Value):
+                # a tensor of zeros that was made for this and has no name may be written to
+                method += "_" if node.args[0].name in self.fresh else ""
             return f"{receiver}.{method}({', '.join(texts[1:])})", ATOM
         return f"{op.spelling}({', '.join(texts)})", ATOM
 
@@ -172,6 +178,9 @@ class Printer:
             return f"({inner}{',' if len(arg) == 1 else ''})", ATOM
         return number_text(arg, self.sizes)
 
+
+# Operators that start from a tensor and write into it, and have a form that writes in place.
+FILLS = frozenset({"index_put", "scatter", "scatter_add", "index_add", "index_copy", "masked_scatter"})
 
 _FIELDS = {
     op: ("values", "indices") for op in ("max_dim", "min_dim", "sort", "topk", "cummax", "cummin",

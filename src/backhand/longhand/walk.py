@@ -199,13 +199,33 @@ class _Walk:
     def _add(self, operand: Value, gradient: Var) -> None:
         """One more use of ``operand``: undo the broadcast, cast, add to what is there."""
         gradient = self.renamed.get(gradient.value.name, gradient)
-        piece = reduce_to(gradient, operand.shape)
+        known = self.grads.get(operand.name)
+        if known is not None and known.shape == operand.shape:
+            # an addition broadcasts by itself: there is no need to spread this use first
+            gradient = self._before_expand(gradient)
+            fits = gradient.shape == operand.shape or _smaller(gradient, operand.shape)
+        else:
+            fits = False
+        piece = gradient if fits else reduce_to(gradient, operand.shape)
         if piece.dtype != operand.dtype:
             piece = op.to(piece, operand.dtype)
         self.uses[operand.name] = self.uses.get(operand.name, 0) + 1
-        known = self.grads.get(operand.name)
         total = piece if known is None else known + piece
         self.grads[operand.name] = self._named(operand, total)
+
+    def _before_expand(self, gradient: Var) -> Var:
+        """What was spread, if the last thing done to ``gradient`` was to spread it."""
+        if not self.b.nodes or self.b.nodes[-1].op != "expand":
+            return gradient
+        node = self.b.nodes[-1]
+        source = next(node.operands())
+        if node.outs[0].name != gradient.value.name or len(source.shape) != gradient.rank:
+            return gradient
+        var = next((v for v in reversed(self.b.vars) if v.value.name == source.name), None)
+        if var is None:
+            return gradient
+        self.b.nodes.pop()
+        return var
 
     def _named(self, operand: Value, total: Var) -> Var:
         """Give a gradient its printed name; a value that has one already is passed on as it is."""
