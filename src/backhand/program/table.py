@@ -157,6 +157,15 @@ linear(x, weight, bias=None)                        | torch.nn.functional.linear
 addmm(x, mat1, mat2, *, beta=1, alpha=1)            | torch.addmm
 mm(x, mat2)                                         | torch.mm
 bmm(x, mat2)                                        | torch.bmm
+baddbmm(x, batch1, batch2, *, beta=1, alpha=1)      | torch.baddbmm
+addbmm(x, batch1, batch2, *, beta=1, alpha=1)       | torch.addbmm
+addmv(x, mat, vec, *, beta=1, alpha=1)              | torch.addmv
+addr(x, vec1, vec2, *, beta=1, alpha=1)             | torch.addr
+mv(x, vec)                                          | torch.mv
+dot(x, tensor)                                      | torch.dot
+vdot(x, other)                                      | torch.vdot
+linalg_cross(x, other, *, dim=-1)                   | torch.linalg.cross
+trace(x)                                            | method
 
 [view]
 view(x, size)                           | method | spread=size
@@ -180,17 +189,23 @@ unbind(x, dim=0)                        | method | outs=*
 [movement]
 cat(tensors, dim=0)                     | torch.cat
 stack(tensors, dim=0)                   | torch.stack
-constant_pad_nd(x, pad, value=0)        | torch.constant_pad_nd
+constant_pad_nd(x, pad, *, value=0)     | torch.nn.functional.pad
 flip(x, dims)                           | method
 roll(x, shifts, dims=())                | method
+rot90(x, k, dims)                       | method
 repeat(x, repeats)                      | method | spread=repeats
+diag_embed(x, offset=0, dim1=-2, dim2=-1) | torch.diag_embed
 
 [index]
 index(x, indices)                                       | custom
-index_put(x, indices, values, accumulate=False)         | method
+index_put(x, indices, values, *, accumulate=False)      | method
 gather(x, dim, index)                                   | method
 index_select(x, dim, index)                             | method
 index_add(x, dim, index, source, *, alpha=1)            | method
+index_copy(x, dim, index, source)                       | method
+index_fill(x, dim, index, value)                        | method
+take(x, index)                                          | method
+put(x, index, source, *, accumulate=False)              | method
 scatter(x, dim, index, src)                             | method
 scatter_add(x, dim, index, src)                         | method
 embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False) | torch.embedding
@@ -206,6 +221,7 @@ full(size, fill_value, *, dtype=None)                   | torch.full
 zeros_like(x)                                           | torch.zeros_like
 ones_like(x)                                            | torch.ones_like
 full_like(x, fill_value)                                | torch.full_like
+new_zeros(x, size)                                      | method
 eye(n, m, *, dtype=None)                                | torch.eye
 
 [random]
@@ -226,6 +242,8 @@ sigmoid_backward(g, y)                                  | torch.ops.aten.sigmoid
 threshold_backward(g, x, threshold)                     | torch.ops.aten.threshold_backward
 softmax_backward(g, y, dim, input_dtype)                | torch.ops.aten._softmax_backward_data
 log_softmax_backward(g, y, dim, input_dtype)            | torch.ops.aten._log_softmax_backward_data
+embedding_backward(g, indices, num_weights, padding_idx, scale_grad_by_freq) | torch.ops.aten.embedding_dense_backward
+unfold_backward(g, input_sizes, dim, size, step)        | torch.ops.aten.unfold_backward
 """
 
 
