@@ -192,8 +192,12 @@ class Backprop:
     @cached_property
     def gradient_names(self) -> tuple[str, ...]:
         """The inputs that get a gradient, in order."""
-        by_value = {grad: of for of, grad in self._exact.gradients.items()}
-        return tuple(by_value[v.name] for v in self._exact.program.outputs)
+        wrt = {v.name for v in self.program.inputs} if self._wrt is None else set(self._wrt)
+        return tuple(
+            v.name
+            for v in self.program.inputs
+            if v.name in wrt and v.name in self._exact.gradients
+        )
 
     def _values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         """The dynamic leaves of a call, checked against the signature that was derived."""

@@ -213,24 +213,27 @@ def run_locally(
     derived: Backward,
     namespace: dict[str, Any],
     truth: Mapping[str, torch.Tensor | None],
+    names: Sequence[str],
 ) -> dict[str, torch.Tensor]:
     """Run the backward pass with every finished gradient replaced by autograd's before it is used.
 
-    Returns what each line computed by itself from true upstreams.
+    ``names`` are the forward values whose gradients are named. Returns what each line computed by
+    itself from true upstreams.
     """
-    finished = {grad: of for of, grad in derived.gradients.items()}
+    finished: dict[str, list[str]] = {}
+    for of in names:
+        if of in derived.gradients:
+            finished.setdefault(derived.gradients[of], []).append(of)
     out: dict[str, torch.Tensor] = {}
     for line in listing.lines:
         exec(line.text, namespace)
         for value in line.assigns:
-            of = finished.get(value.name)
-            if of is None:
-                continue
             label = printed_name(value)
-            out[of] = namespace[label]
-            true = truth.get(of)
-            if true is not None and true.shape == namespace[label].shape:
-                namespace[label] = true
+            for of in finished.get(value.name, ()):
+                out[of] = namespace[label]
+                true = truth.get(of)
+                if true is not None and true.shape == namespace[label].shape:
+                    namespace[label] = true
     return out
 
 
@@ -250,13 +253,13 @@ def verify(
     ``forward`` runs the forward program and gives a fresh namespace of its named values; it must draw
     the same random numbers each time.
     """
-    labels = {of: grad for of, grad in derived.gradients.items()}
+    labels = derived.gradients
     printed = {v.name: printed_name(v) for v in derived.program.values()}
     free = forward()
     with torch.no_grad():
         run_lines(exact.lines, free)
-        local = run_locally(exact, derived, forward(), truth.gradients)
-        plain_local = run_locally(plain, derived, forward(), truth.gradients)
+        local = run_locally(exact, derived, forward(), truth.gradients, names)
+        plain_local = run_locally(plain, derived, forward(), truth.gradients, names)
     changed = _spelled_differently(exact, plain)
     rows: list[Verdict] = []
     for of in names:

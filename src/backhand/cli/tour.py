@@ -1,0 +1,144 @@
+"""``backhand tour``: the article from end to end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..api import Backprop
+
+SIZES = tuple((n, d) for n in (8, 32, 33, 100) for d in (64, 200))
+COMPARED = 200  # training steps taken both ways
+
+
+@click.command("tour")
+@click.option("--steps", default=4000, show_default=True, help="Training steps.")
+@click.option("--hidden", default=64, show_default=True, help="Hidden units.")
+@click.option(
+    "--out",
+    default="backhand-tour",
+    show_default=True,
+    metavar="DIR",
+    help="Directory for the trained network and its loss curve; an earlier tour there is replaced.",
+)
+def tour(steps: int, hidden: int, out: str) -> None:
+    """The article "Backpropagate Manually" from end to end, on names that ship with backhand.
+
+    Exercise 1: the backward pass of a small network, one line per gradient, each checked against
+    autograd. Then the network is trained on that backward pass, without autograd.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if steps < 1 or hidden < 1:
+        raise click.UsageError("--steps and --hidden must be at least 1")
+    _exercise_1(console)
+    _training(console, steps, hidden, out)
+    _onwards(console)
+
+
+def _exercise_1(console: Console) -> None:
+    from rich.syntax import Syntax
+
+    from ..api import derive
+    from ..train.network import example_inputs, forward
+
+    console.rule("[bold]Exercise 1: every gradient of the network, by hand")
+    console.print(
+        "The network reads three letters of a name and predicts the next one: embedding, linear "
+        "layer, batch norm, tanh, linear layer, cross entropy. Below is its backward pass, derived "
+        "from its source. Read it from the top: the loss comes first, and each block goes back "
+        "through one line of the forward pass (the comment), from d{output} to d{input}. "
+        "The trailing comment is the gradient's shape.\n"
+    )
+    bp = derive(forward, *example_inputs(32, 64))
+    console.print(Syntax(bp.longhand.source, "python", background_color="default", word_wrap=True))
+    console.print(
+        "\nIs it right? Each gradient against autograd, on the network as it was written, at "
+        "n = 32 examples and 64 hidden units:\n"
+    )
+    _table(console, bp)
+    console.print("The same derivation at other sizes:\n")
+    from .tables import plain_table
+
+    table = plain_table("n", "hidden", "exact", "close", "wrong")
+    for n, d in SIZES:
+        report = bp.verify(*example_inputs(n, d))
+        counts = [_without_seed(report.count(v), v) for v in ("exact", "close", "wrong")]
+        table.add_row(str(n), str(d), *map(str, counts))
+    console.print(table)
+
+
+def _without_seed(count: int, verdict: str) -> int:
+    """The article's table starts at dlogprobs: dloss, which is 1, does not count."""
+    return count - 1 if verdict == "exact" else count
+
+
+def _table(console: Console, bp: Backprop) -> None:
+    from ..checking.table import difference_text
+    from .tables import COLOURS, plain_table
+
+    report = bp.verify()
+    table = plain_table("gradient", "shape", "verdict", "max diff", "as printed")
+    shown = [g for g in report.gradients if g.name != "dloss"]
+    for g in shown:
+        printed = g.plain or g.local
+        table.add_row(
+            g.name,
+            "×".join(map(str, g.shape)),
+            f"[{COLOURS[g.verdict]}]{g.verdict}[/]",
+            difference_text(g.result.maxdiff),
+            ""
+            if printed is None or printed.verdict == "exact"
+            else f"{difference_text(printed.maxdiff)} off",
+        )
+    console.print(table)
+    exact = sum(g.verdict == "exact" for g in shown)
+    console.print(
+        f"{exact} of {len(shown)} gradients are exact: the same bits as autograd's. "
+        "The last column judges the lines as they are printed. Only tanh's differs: people write "
+        "1 - h**2, which rounds twice where torch rounds once. What runs here is torch's own kernel "
+        "for that line; `backhand derive --spelling exact` prints it.\n"
+    )
+
+
+def _training(console: Console, steps: int, hidden: int, out: str) -> None:
+    import tempfile
+
+    from ..errors import InputError
+    from ..train.config import Config
+    from ..train.loop import train
+    from ..train.run import run
+
+    console.rule("[bold]Training without autograd")
+    compared = min(COMPARED, steps)
+    with tempfile.TemporaryDirectory(prefix="backhand-tour-") as scratch:
+        both = [
+            train(Config(steps=compared, hidden=hidden, grad=grad, out=f"{scratch}/{grad}", samples=0))
+            for grad in ("longhand", "autograd")
+        ]
+    same = both[0].losses.tolist() == both[1].losses.tolist()
+    if not same:
+        raise InputError("the losses by longhand and by autograd differ: please report this")
+    console.print(
+        f"The first {compared} steps were taken twice, once with the derived backward pass and once "
+        f"with autograd: the {compared} losses are the same, bit for bit.\n"
+    )
+    status = run({"steps": steps, "hidden": hidden, "out": out}, console, force=True)
+    if status:
+        raise SystemExit(status)
+
+
+def _onwards(console: Console) -> None:
+    console.rule("[bold]Your own code")
+    console.print(
+        "Write a forward pass and an example_inputs() beside it, as in examples/article.py, then:\n\n"
+        "  backhand derive  examples/article.py:forward      the backward pass as source\n"
+        "  backhand verify  examples/article.py:forward      each gradient against autograd\n"
+        "  backhand train --data names.txt                   a full training run\n",
+        markup=False,
+    )
