@@ -44,17 +44,17 @@ def derive(
 ) -> Backprop:
     """Derive the backward pass of ``forward``.
 
-    ``example_inputs`` are one call's arguments: tensors, numbers, and tuples, lists or dicts of them.
-    Only their shapes and dtypes matter; sizes stay symbolic, so that what is derived at one batch size
-    runs at another. Without example inputs they are made from jaxtyping annotations
+    ``example_inputs`` are one call's arguments: tensors, numbers, and tuples, lists or dicts of
+    them. Only their shapes and dtypes matter; sizes stay symbolic, so that what is derived at one
+    batch size runs at another. Without example inputs they are made from jaxtyping annotations
     (``x: Float[Tensor, "n d"]``), whose names become the sizes' names. A module's parameters become
     inputs: ``fc1.weight`` is ``fc1_weight``.
 
     ``wrt`` names the inputs whose gradients are wanted (default: every floating one).
     ``symbolic=False`` fixes every size to the example's.
 
-    Raises ``InputError`` for bad arguments, ``CaptureError`` and ``UnsupportedError`` with the line of
-    the forward pass that cannot be differentiated, and what to write instead.
+    Raises ``InputError`` for bad arguments, ``CaptureError`` and ``UnsupportedError`` with the line
+    of the forward pass that cannot be differentiated, and what to write instead.
 
     >>> import torch, backhand
     >>> def forward(x, w):
@@ -88,7 +88,8 @@ class Backprop:
         self.captured = captured
         self.name = captured.program.name
         self._wrt = wrt
-        self._walked = backward(captured.program, captured.context, captured.fakes, wrt)
+        self._names = list(wrt) if wrt is not None else _differentiable(captured)
+        self._walked = backward(captured.program, captured.context, captured.fakes, self._names)
         self._exact, needed_exact = recompute(self._walked, captured.program)
         walked_plain = expand_plain(self._walked, captured.context, captured.fakes)
         self._plain, needed_plain = recompute(walked_plain, captured.program)
@@ -192,12 +193,9 @@ class Backprop:
     @cached_property
     def gradient_names(self) -> tuple[str, ...]:
         """The inputs that get a gradient, in order."""
-        wrt = {v.name for v in self.program.inputs} if self._wrt is None else set(self._wrt)
-        return tuple(
-            v.name
-            for v in self.program.inputs
-            if v.name in wrt and v.name in self._exact.gradients
-        )
+        reached = self._exact.gradients
+        wanted = set(self._names)
+        return tuple(v.name for v in self.program.inputs if v.name in wanted & reached.keys())
 
     def _values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         """The dynamic leaves of a call, checked against the signature that was derived."""
@@ -212,23 +210,23 @@ class Backprop:
     def _is_dynamic(self, leaf: Leaf) -> bool:
         return leaf.name in self._dynamic_names
 
+    def _statics(self, leaves: Sequence[Leaf]) -> list[Any]:
+        return [leaf.value for leaf in leaves if not self._is_dynamic(leaf)]
+
     @cached_property
     def _dynamic_names(self) -> set[str]:
         return {leaf.name for leaf in self.leaves}
 
     def specialised(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Backprop:
-        """This derivation if it holds for the inputs' sizes and types, or else one made for them."""
+        """This derivation if it holds for the inputs' sizes and types, else one made for them."""
         key = _call_key(args, kwargs)
         if key in self._fitting:
             return self
         if key in self._variants:
             return self._variants[key]
         values = self._values(args, kwargs)
-        statics = [leaf.value for leaf in flatten(self.forward, args, kwargs).leaves
-                   if leaf.name not in self._dynamic_names]
-        mine = [leaf.value for leaf in self.captured.arguments.leaves
-                if leaf.name not in self._dynamic_names]
-        if statics == mine and fits(self.captured, values):
+        theirs = self._statics(flatten(self.forward, args, kwargs).leaves)
+        if theirs == self._statics(self.captured.arguments.leaves) and fits(self.captured, values):
             self._fitting.add(key)
             return self
         variant = derive(self.forward, *args, wrt=self._wrt, **kwargs)
@@ -236,19 +234,21 @@ class Backprop:
         variant._fitting.add(key)
         return variant
 
-    def __call__(self, *args: Any, upstream: Any = None, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    def __call__(
+        self, *args: Any, upstream: Any = None, **kwargs: Any
+    ) -> tuple[Any, dict[str, Any]]:
         """Run forward and backward: ``(outputs, {input name: gradient})``.
 
         ``upstream`` is the gradient of the output (a tuple, one per differentiable output) and is
         needed unless the output is a scalar loss. Inputs may have other sizes than the examples;
         where the derivation does not hold for them (a batch of one, another dtype) it is made anew.
         """
-        if self._flat and not kwargs and upstream is None:
-            # The usual call of a training loop: nothing to flatten, seen before.
-            if _call_key(args, kwargs) in self._fitting:
-                with torch.no_grad():
-                    (loss,), found = self.run(*args, *self._constants)
-                return loss, dict(zip(self.gradient_names, found, strict=True))
+        usual = self._flat and not kwargs and upstream is None
+        if usual and _call_key(args, kwargs) in self._fitting:
+            # a step of a training loop: nothing to flatten, seen before
+            with torch.no_grad():
+                (loss,), found = self.run(*args, *self._constants)
+            return loss, dict(zip(self.gradient_names, found, strict=True))
         bp = self.specialised(args, kwargs)
         if bp is not self:
             return bp(*args, upstream=upstream, **kwargs)
@@ -261,7 +261,7 @@ class Backprop:
     def _upstreams(self, upstream: Any) -> list[torch.Tensor]:
         if self.scalar:
             if upstream is not None:
-                raise InputError("the output is a scalar loss: its upstream is 1 and cannot be given")
+                raise InputError("the output is a scalar loss: its upstream is 1, give none")
             return []
         given = list(upstream) if isinstance(upstream, (tuple, list)) else [upstream]
         names = self._exact.upstream_of
@@ -270,6 +270,9 @@ class Backprop:
                 f"the output is not a scalar loss: pass upstream=…, the gradient of "
                 f"{', '.join(names)}" + (f" ({len(names)} tensors)" if len(names) > 1 else "")
             )
+        for name, gradient in zip(names, given, strict=True):
+            if not isinstance(gradient, torch.Tensor):
+                raise InputError(f"the upstream of {name} is not a tensor")
         return given
 
     def _structured(self, outputs: tuple[Any, ...]) -> Any:
@@ -286,7 +289,7 @@ class Backprop:
         program = self.program
         lines, head = print_forward(program, self.symbols)
         space: dict[str, Any] = {"torch": torch, "math": math}
-        space.update(zip(self._parameters, [*values, *self.captured.constants.values()], strict=True))
+        space.update(zip(self._parameters, [*values, *self._constants], strict=True))
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             run_lines([*head, *lines], space)
@@ -315,9 +318,7 @@ class Backprop:
         detached = [v.detach() if isinstance(v, torch.Tensor) else v for v in values]
         derived = self._exact
         names = [v.name for v in self.program.values() if v.var is not None and v.floating]
-        wrt = set(self._wrt) if self._wrt is not None else {
-            v.name for v in self.program.inputs if v.floating and v.name not in self.captured.constants
-        }
+        wrt = set(self._names)
         ups = self._upstreams(upstream) if upstream is not None else None
         truth = autograd_truth(
             self.captured, detached, derived.upstream_of, wrt, set(names), ups, seed
@@ -359,6 +360,17 @@ class Backprop:
 
     def __repr__(self) -> str:
         return f"<backhand.Backprop of {self.name}: {len(self.gradient_names)} gradients>"
+
+
+def _differentiable(captured: Captured) -> list[str]:
+    """The inputs whose gradients are wanted by default: floating arguments and parameters."""
+    return [
+        leaf.name
+        for leaf in captured.arguments.dynamic()
+        if isinstance(leaf.value, torch.Tensor)
+        and leaf.value.is_floating_point()
+        and leaf.kind != "buffer"
+    ]
 
 
 def _position_of(statements: Sequence[str], count: int) -> int:

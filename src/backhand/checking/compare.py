@@ -9,8 +9,8 @@ import torch
 
 EXACT, CLOSE, WRONG = "exact", "close", "wrong"
 
-# How far, relative to the largest element of the truth, rounding alone is allowed to go. Generous
-# multiples of the dtype's spacing (about 1e-7, 2e-16, 8e-3, 1e-3), since errors add up over a program.
+# How far, relative to the largest element of the truth, rounding alone is allowed to go: generous
+# multiples of the dtype's spacing (1e-7, 2e-16, 8e-3, 1e-3), since errors add up over a program.
 _ROUNDING = {
     torch.float32: 2e-4,
     torch.float64: 1e-9,

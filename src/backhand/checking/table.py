@@ -33,7 +33,14 @@ def report_text(report: Report) -> str:
     rows = [("gradient", "shape", "verdict", "max diff", "ulp", "")]
     for g in report.gradients:
         shape = "×".join(map(str, g.shape)) or "scalar"
-        row = (g.name, shape, g.verdict, difference_text(g.result.maxdiff), str(g.result.ulp), g.why)
+        row = (
+            g.name,
+            shape,
+            g.verdict,
+            difference_text(g.result.maxdiff),
+            str(g.result.ulp),
+            g.why,
+        )
         rows.append(row)
     widths = [max(len(r[i]) for r in rows) for i in range(5)]
     lines = [

@@ -1,13 +1,14 @@
 """``verify``: every named gradient against autograd on the user's own function.
 
-The user's function is run as it stands, on real tensors that require gradients; a function mode picks
-up the intermediates as they are made, and hooks collect their gradients. The captured program plays no
-part in the truth.
+The user's function is run as it stands, on real tensors that require gradients; a function mode
+picks up the intermediates as they are made, and hooks collect their gradients. The captured program
+plays no part in the truth.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +18,12 @@ import torch.utils._pytree as pytree
 from torch.overrides import TorchFunctionMode
 
 from ..capture import Captured
+from ..capture.trace import CallCounter, CallKey
 from ..emit.listing import Listing
 from ..emit.python import Line, printed_name
 from ..errors import InputError
 from ..longhand import Backward
 from .compare import CLOSE, EXACT, WRONG, Comparison, compare
-
 
 
 @dataclass(frozen=True)
@@ -92,26 +93,30 @@ class Report:
 class Observer(TorchFunctionMode):
     """Collects the gradients of named intermediates while the user's function runs."""
 
-    def __init__(self, wanted: Mapping[int, tuple[str, ...]], names: set[str]) -> None:
+    def __init__(self, wanted: Mapping[CallKey, tuple[str, ...]], names: set[str]) -> None:
         super().__init__()
         self.wanted = wanted
         self.names = names
-        self.sequence = 0
+        self.counter = CallCounter()
         self.truth: dict[str, torch.Tensor] = {}
         self.seen: set[str] = set()
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        sequence, self.sequence = self.sequence, self.sequence + 1
+        key = self.counter.key(func, sys._getframe(1))
         out = func(*args, **(kwargs or {}))
-        names = self.wanted.get(sequence)
+        names = self.wanted.get(key)
         if names is not None:
             tensors = [t for t in pytree.tree_leaves(out) if isinstance(t, torch.Tensor)]
             for name, tensor in zip(names, tensors, strict=False):
                 if name in self.names and tensor.requires_grad:
                     self.seen.add(name)
-                    tensor.register_hook(self._keeper(name))
+                    tensor.register_hook(self._keeper(name))  # type: ignore[no-untyped-call]
         return out
 
     def _keeper(self, name: str) -> Callable[[torch.Tensor], None]:
@@ -250,8 +255,8 @@ def verify(
 ) -> Report:
     """Judge every gradient in ``names`` (forward values, in the order of the table).
 
-    ``forward`` runs the forward program and gives a fresh namespace of its named values; it must draw
-    the same random numbers each time.
+    ``forward`` runs the forward program and gives a fresh namespace of its named values; it must
+    draw the same random numbers each time.
     """
     labels = derived.gradients
     printed = {v.name: printed_name(v) for v in derived.program.values()}
@@ -314,7 +319,10 @@ def _why(result: Comparison, local: Comparison | None, plain: Comparison | None)
     if not result.discriminates and result.verdict == EXACT and not result.why:
         parts.append("zero everywhere: this input could not tell a wrong gradient of zeros")
     if plain is not None and plain.verdict == CLOSE:
-        parts.append(f"as printed (plain spelling): {plain.ulp} ulp, torch's own kernel rounds once")
+        parts.append(
+            f"as printed (plain spelling) {plain.maxdiff:.1e} off: torch's own kernel rounds "
+            "differently"
+        )
     elif plain is not None and plain.verdict == WRONG:
         parts.append("as printed (plain spelling): differs by more than rounding")
     return "; ".join(parts)

@@ -84,15 +84,15 @@ def print_backward(
     return Listing("\n".join(texts) + "\n", tuple(lines), program, head)
 
 
-def _commented(
-    text: str, value: Value | None, symbols: Sequence[Symbol], shapes: bool
-) -> str:
+def _commented(text: str, value: Value | None, symbols: Sequence[Symbol], shapes: bool) -> str:
     if value is None or not shapes:
         return text
     return f"{text}  # {shape_text(value.shape, symbols)}"
 
 
-def print_forward(program: Program, symbols: Sequence[Symbol]) -> tuple[list[Line], tuple[str, ...]]:
+def print_forward(
+    program: Program, symbols: Sequence[Symbol]
+) -> tuple[list[Line], tuple[str, ...]]:
     """The forward pass's statements, and the size definitions they need."""
     printer = Printer(program, size_names(symbols))
     return printer.lines(), preamble(symbols, sizes_read(program))
@@ -120,7 +120,9 @@ def with_deletions(lines: Sequence[Line], keep: set[str], doomed: set[str]) -> l
     return out
 
 
-def compile_function(name: str, parameters: Sequence[str], body: Sequence[str]) -> Callable[..., Any]:
+def compile_function(
+    name: str, parameters: Sequence[str], body: Sequence[str]
+) -> Callable[..., Any]:
     """Compile printed statements into a function; tracebacks show the printed lines."""
     import torch
 
@@ -134,5 +136,15 @@ def compile_function(name: str, parameters: Sequence[str], body: Sequence[str]) 
     return function
 
 
-__all__ = ["Listing", "Size", "compile_function", "preamble", "print_backward", "print_forward",
-           "printed_name", "shape_text", "size_names", "with_deletions"]
+__all__ = [
+    "Listing",
+    "Size",
+    "compile_function",
+    "preamble",
+    "print_backward",
+    "print_forward",
+    "printed_name",
+    "shape_text",
+    "size_names",
+    "with_deletions",
+]

@@ -1,4 +1,4 @@
-"""The reverse walk: from a forward program to its backward program, one ``d{x}`` per named value."""
+"""The reverse walk: from a forward program to its backward program, one ``d{x}`` per value."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..program.build import Builder, SizeContext, Var
-from ..program.ir import Node, Program, Step, Value, map_arg
+from ..program.ir import Node, Program, Step, Value, map_arg, without_dead_nodes
 from ..program.ops import get_op
 from ..rules import PLAIN
 from .walk import Backward
@@ -26,6 +26,7 @@ def expand_plain(derived: Backward, context: SizeContext, forward: Mapping[str, 
     steps: list[Step] = []
     for step in derived.program.steps:
         b.nodes = []
+        renames: dict[str, Value] = {}
         for node in step.nodes:
             formula = PLAIN.get(node.op)
             if formula is None:
@@ -37,35 +38,34 @@ def expand_plain(derived: Backward, context: SizeContext, forward: Mapping[str, 
             for out, var in zip(node.outs, results, strict=True):
                 if var is not None:
                     fakes[out.name] = var.fake
-                    _rename_output(b, var, out)
-        steps.append(replace(step, nodes=tuple(b.nodes)))
+                    _carry_name(b, var, out, renames)
+        nodes = tuple(_substituted(node, renames) for node in b.nodes)
+        steps.append(replace(step, nodes=nodes))
     for var in b.vars:
         fakes.setdefault(var.value.name, var.fake)
     program = replace(derived.program, steps=tuple(steps))
     return replace(derived, program=_prune(program), fakes=fakes)
 
 
-def _rename_output(b: Builder, var: Var, out: Value) -> None:
-    """Let the formula's last value carry the name of the value that it replaces."""
+def _carry_name(b: Builder, var: Var, out: Value, renames: dict[str, Value]) -> None:
+    """Let the formula's value carry the name of the value that it replaces."""
     for i in range(len(b.nodes) - 1, -1, -1):
         node = b.nodes[i]
         for made in node.outs:
             if made.name == var.value.name and made.var is None:
                 outs = tuple(out if o is made else o for o in node.outs)
                 b.nodes[i] = replace(node, outs=outs)
-                old = made.name
-                for j in range(i + 1, len(b.nodes)):
-                    args = tuple(
-                        map_arg(a, lambda v: out if v.name == old else v) for a in b.nodes[j].args
-                    )
-                    b.nodes[j] = replace(b.nodes[j], args=args)
+                renames[made.name] = out
                 return
     b.nodes.append(Node("identity", (var.value,), (out,)))
 
 
-def _prune(program: Program) -> Program:
-    from ..program.ir import without_dead_nodes
+def _substituted(node: Node, values: Mapping[str, Value]) -> Node:
+    """The node with some of the values it reads replaced, by name."""
+    return replace(node, args=tuple(map_arg(a, lambda v: values.get(v.name, v)) for a in node.args))
 
+
+def _prune(program: Program) -> Program:
     pruned = without_dead_nodes(program)
     used = {v.name for node in pruned.nodes() for v in node.operands()}
     used |= {v.name for v in pruned.outputs}
@@ -101,8 +101,7 @@ def recompute(derived: Backward, forward: Program) -> tuple[Backward, set[str]]:
                     again[operand.name] = copy
                 else:
                     needed_names.add(operand.name)
-            args = tuple(map_arg(a, lambda v: again.get(v.name, v)) for a in node.args)
-            nodes.append(replace(node, args=args))
+            nodes.append(_substituted(node, again))
         steps.append(replace(step, nodes=tuple(nodes)))
     program = _prune_inputs(replace(derived.program, steps=tuple(steps)), forward)
     return replace(derived, program=program), needed_names

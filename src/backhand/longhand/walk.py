@@ -1,8 +1,8 @@
 """The reverse walk itself.
 
-Steps are taken from the last to the first, and so are the uses of a value: that is the order in which
-autograd's engine adds them, and float addition must not be reordered. Undoing broadcasts, adding up
-uses and casting to the operand's dtype live here and nowhere else.
+Steps are taken from the last to the first, and so are the uses of a value: that is the order in
+which autograd's engine adds them, and float addition must not be reordered. Undoing broadcasts,
+adding up uses and casting to the operand's dtype live here and nowhere else.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def backward(
 ) -> Backward:
     """Derive the backward program of ``program``.
 
-    ``wrt``: names of the inputs whose gradients are asked for; all floating ones if left out. Raises
-    ``InputError`` for one that cannot have a gradient, ``UnsupportedError`` with the user's line for
-    an operator without a rule.
+    ``wrt``: names of the inputs whose gradients are asked for; all floating ones if left out.
+    Raises ``InputError`` for one that cannot have a gradient, ``UnsupportedError`` with the user's
+    line for an operator without a rule.
     """
     known = {v.name: v for v in program.inputs}
     if wrt is None:
@@ -251,7 +251,7 @@ class _Walk:
 
 
 def reduce_to(g: Var, shape: tuple[object, ...]) -> Var:
-    """Sum ``g`` over the axes along which its operand was broadcast (or spread it if it is smaller)."""
+    """Sum ``g`` over the axes along which its operand was broadcast; spread it if it is smaller."""
     if g.shape == shape:
         return g
     if g.rank < len(shape) or _smaller(g, shape):

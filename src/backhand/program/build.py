@@ -51,7 +51,7 @@ class SizeContext:
         return tuple(self.dim(s) for s in tensor.shape)
 
     def to_torch(self, number: Any) -> Any:
-        """A number as torch takes it: sizes become symbolic integers, floats their example value."""
+        """A number as torch takes it: a size as a symbolic integer, a float at the example."""
         if isinstance(number, Size):
             expr = number.expr.xreplace(self._to_torch)
             hint = number.evaluate(self.hints())
@@ -96,7 +96,9 @@ class Builder:
         self.nodes.append(Node(op.name, tuple(map(_strip, args)), tuple(v.value for v in outs)))
         return outs if many else outs[0]
 
-    def _wrap(self, fake: torch.Tensor) -> Var:
+    def _wrap(self, fake: torch.Tensor | None) -> Var:
+        if fake is None:  # an output that a kernel was told not to compute
+            return Var(self, Value(self.fresh(), (), "none"), torch.empty(0, device="meta"))
         value = Value(self.fresh(), self.context.shape(fake), dtype_name(fake.dtype))
         return self.register(Var(self, value, fake))
 
@@ -195,17 +197,28 @@ class Var:
         return f"Var({self.value.name}: {self.dtype}{list(map(str, self.shape))})"
 
 
-class _Operators:
-    """``op.exp(x)`` records ``exp``; every row of the op table is an attribute."""
+def _recorder(name: str) -> Callable[..., Any]:
+    row = get_op(name)
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        row = get_op(name)
+    def apply(*args: Any, builder: Builder | None = None, **kwargs: Any) -> Any:
+        bound = row.bind(tuple(map(_freeze, args)), {k: _freeze(v) for k, v in kwargs.items()})
+        return (builder or _builder_of(bound)).emit(row, bound)
 
-        def apply(*args: Any, builder: Builder | None = None, **kwargs: Any) -> Any:
-            bound = row.bind(tuple(map(_freeze, args)), {k: _freeze(v) for k, v in kwargs.items()})
-            return (builder or _builder_of(bound)).emit(row, bound)
+    return apply
 
-        return apply
+
+class _One:
+    """``op.exp(x)`` records ``exp``: every row of the op table with one output is an attribute."""
+
+    def __getattr__(self, name: str) -> Callable[..., Var]:
+        return _recorder(name)
+
+
+class _Many:
+    """``many.sort(x)`` records an operator with several outputs and gives a tuple."""
+
+    def __getattr__(self, name: str) -> Callable[..., tuple[Var, ...]]:
+        return _recorder(name)
 
 
 def _freeze(arg: Any) -> Any:
@@ -223,4 +236,5 @@ def _builder_of(args: tuple[Any, ...]) -> Builder:
     raise ProgramError("an operator without tensor arguments needs builder=…")
 
 
-op = _Operators()
+op = _One()
+many = _Many()

@@ -29,7 +29,7 @@ class Value:
         return self.dtype.startswith(("float", "bfloat"))
 
 
-Arg: TypeAlias = "Value | Number | bool | str | None | tuple[Any, ...]"
+Arg: TypeAlias = "Value | Number | bool | str | tuple[Any, ...] | None"
 
 
 @dataclass(frozen=True, slots=True)

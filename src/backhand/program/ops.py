@@ -1,8 +1,8 @@
 """The op table's machinery: what an operator is, how it is spelled, how torch is asked to run it.
 
-A row says the operator's signature, its spelling in Python, and how many values it gives. Signatures
-use PyTorch's own argument names, with ``x`` for ``self``; what stands before ``*`` is passed by
-position, what stands after it by keyword, and what equals its default is left out.
+A row says the operator's signature, its spelling in Python, and how many values it gives.
+Signatures use PyTorch's own argument names, with ``x`` for ``self``; what stands before ``*`` is
+passed by position, what stands after it by keyword, and what equals its default is left out.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Op:
     """One row of the table.
 
     ``spelling`` is an infix or prefix sign, ``method`` (or ``.name``), a dotted torch function, or
-    ``custom``. ``outs`` is the number of values, 0 for a list of a length that the arguments decide.
-    ``spread`` names an argument whose tuple is written out as separate arguments (``x.view(n, 3)``).
+    ``custom``. ``outs`` is the number of values, 0 for a list of a length that the arguments
+    decide. ``spread`` names an argument whose tuple is written out (``x.view(n, 3)``).
     """
 
     name: str
@@ -91,12 +91,13 @@ class Op:
         return tuple(out)
 
     def written(self, args: tuple[Any, ...]) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments as a person writes them: positional ones, then keywords, defaults left out."""
+        """The arguments as a person writes them: positional, then keywords, defaults left out."""
         positional: list[Any] = []
         keywords: dict[str, Any] = {}
         skipped = False
         for p, arg in zip(self.params, args, strict=True):
-            if not p.required and arg is p.default or (type(arg) is type(p.default) and not p.required and arg == p.default):
+            same = arg is p.default or (type(arg) is type(p.default) and arg == p.default)
+            if same and not p.required:
                 skipped = True
             elif p.keyword or skipped:
                 keywords[p.name] = arg

@@ -164,7 +164,7 @@ class Scalar:
     def evaluate(self, sizes: Mapping[str, int]) -> float:
         values = [number_value(a, sizes) for a in self.args]
         if self.op == "neg":
-            return -values[0]
+            return float(-values[0])
         if self.op == "float":
             return float(values[0])
         if self.op == "sqrt":
