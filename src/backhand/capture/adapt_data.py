@@ -1,0 +1,140 @@
+"""ATen calls that move, pick and contract data, where the op table says it in another way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import UnsupportedError
+from ..program.build import Builder, Var, op
+
+Bound = dict[str, Any]
+MASK_HINT = "use torch.where(mask, a, b) or masked_fill, which keep the shape"
+
+
+def _is_mask(index: Any) -> bool:
+    return isinstance(index, Var) and index.dtype in ("bool", "uint8")
+
+
+def _index(b: Builder, a: Bound) -> Any:
+    if any(_is_mask(i) for i in a["indices"]):
+        raise UnsupportedError(
+            "indexing with a mask gives as many elements as the data decide", None, MASK_HINT
+        )
+    return op.index(a["x"], _without_trailing(a["indices"]))
+
+
+def _without_trailing(indices: tuple[Any, ...]) -> tuple[Any, ...]:
+    last = max(i for i, index in enumerate(indices) if index is not None)
+    return indices[: last + 1]
+
+
+def _index_put(b: Builder, a: Bound) -> Any:
+    x, indices, values = a["x"], a["indices"], a["values"]
+    if any(_is_mask(i) for i in indices):
+        return _put_by_mask(x, indices, values, a["accumulate"])
+    return op.index_put(x, _without_trailing(indices), values, accumulate=a["accumulate"])
+
+
+def _put_by_mask(x: Var, indices: tuple[Any, ...], values: Var, accumulate: bool) -> Any:
+    """``x[mask] = scalar`` has a form whose shape does not depend on the data."""
+    masks = [(i, m) for i, m in enumerate(indices) if m is not None]
+    if len(masks) != 1 or values.rank != 0 or accumulate:
+        raise UnsupportedError(
+            "writing several values through a mask depends on how many elements it selects",
+            None,
+            MASK_HINT,
+        )
+    leading, mask = masks[0]
+    if mask.dtype != "bool":
+        raise UnsupportedError("a mask of uint8 is not supported", None, "use mask.bool()")
+    for _ in range(x.rank - leading - mask.rank):
+        mask = op.unsqueeze(mask, -1)
+    if values.dtype != x.dtype:
+        values = op.to(values, x.dtype)
+    return op.where(mask, values, x)
+
+
+def _scatter(b: Builder, a: Bound) -> Any:
+    if "reduce" in a:
+        raise UnsupportedError(f"scatter is not supported with reduce={a['reduce']!r}")
+    return op.scatter(a["x"], a["dim"], a["index"], a["src"] if "src" in a else a["value"])
+
+
+def _roll(b: Builder, a: Bound) -> Any:
+    shifts, dims = a["shifts"], a["dims"]
+    if len(shifts) == 1 and len(dims) <= 1:
+        return op.roll(a["x"], shifts[0], *dims)
+    return op.roll(a["x"], shifts, dims)
+
+
+def _squeeze(b: Builder, a: Bound) -> Any:
+    dim = a.get("dim")
+    return op.squeeze(a["x"], dim[0] if isinstance(dim, tuple) and len(dim) == 1 else dim)
+
+
+def _split(b: Builder, a: Bound) -> Any:
+    return op.split(a["x"], a["split_size"], a["dim"])
+
+
+def _split_with_sizes(b: Builder, a: Bound) -> Any:
+    return op.split_with_sizes(a["x"], a["split_sizes"], a["dim"])
+
+
+def _as_strided(b: Builder, a: Bound) -> Any:
+    raise UnsupportedError(
+        "as_strided is not supported: what it reads depends on how its input lies in memory",
+        None,
+        "use slicing, unfold, expand or diagonal",
+    )
+
+
+def _einsum(b: Builder, a: Bound) -> Any:
+    """Every letter written out, once per operand: ellipses spelled, repeated letters a diagonal."""
+    equation, operands = a["equation"].replace(" ", ""), list(a["tensors"])
+    left, arrow, right = equation.partition("->")
+    inputs = left.split(",")
+    free = [c for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in equation]
+    hidden = [
+        x.rank - len(letters.replace("...", "")) if "..." in letters else 0
+        for letters, x in zip(inputs, operands, strict=True)
+    ]
+    dots = free[: max(hidden)]
+    spelled = [
+        letters.replace("...", "".join(dots[len(dots) - count :]))
+        for letters, count in zip(inputs, hidden, strict=True)
+    ]
+    if arrow:
+        output = right.replace("...", "".join(dots))
+    else:
+        counts = Counter(c for letters in inputs for c in letters.replace("...", ""))
+        output = "".join(dots) + "".join(sorted(c for c, n in counts.items() if n == 1))
+    for i, letters in enumerate(spelled):
+        while (repeated := next((c for c in letters if letters.count(c) > 1), None)) is not None:
+            first = letters.index(repeated)
+            second = letters.index(repeated, first + 1)
+            operands[i] = op.diagonal(operands[i], 0, first, second)
+            between, after = letters[first + 1 : second], letters[second + 1 :]
+            letters = letters[:first] + between + after + repeated
+        spelled[i] = letters
+    return op.einsum(",".join(spelled) + "->" + output, tuple(operands))
+
+
+SPECIAL_DATA: dict[str, Callable[[Builder, Bound], Any]] = {
+    "index": _index,
+    "_unsafe_index": _index,
+    "index_put": _index_put,
+    "_unsafe_index_put": _index_put,
+    "scatter": _scatter,
+    "roll": _roll,
+    "squeeze": _squeeze,
+    "split": _split,
+    "unsafe_split": _split,
+    "split_with_sizes": _split_with_sizes,
+    "unsafe_split_with_sizes": _split_with_sizes,
+    "_unsafe_view": lambda b, a: op.view(a["x"], a["size"]),
+    "_reshape_alias": lambda b, a: op.reshape(a["x"], a["size"]),
+    "as_strided": _as_strided,
+    "einsum": _einsum,
+}
