@@ -317,7 +317,8 @@ class Backprop:
             values = [leaf.value for leaf in self.leaves]
         detached = [v.detach() if isinstance(v, torch.Tensor) else v for v in values]
         derived = self._exact
-        names = [v.name for v in self.program.values() if v.var is not None and v.floating]
+        named = self.captured.program.values()  # not those that only the backward pass reads
+        names = [v.name for v in named if v.var is not None and v.floating]
         wrt = set(self._names)
         ups = self._upstreams(upstream) if upstream is not None else None
         truth = autograd_truth(

@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
 import torch.utils._pytree as pytree
 
 from ..errors import CaptureError, InputError
-from ..program.build import Builder, SizeContext, Var
+from ..program.build import Builder, Var
 from ..program.invoke import dtype_name
 from ..program.ir import Program, Value
-from ..program.sizes import Size, Symbol
+from ..program.sizes import Symbol
 from . import source
 from .adapt import overload_name, supported
-from .convert import Converter
+from .adapt_math import DECOMPOSED_MATH
+from .captured import Captured, fits, sites_of, with_outputs
+from .convert import Converted, Converter
 from .inputs import Arguments, check_supported, fake_inputs, flatten, identifier
-from .names import Namer
-from .trace import composites, trace
-
-
-@dataclass(frozen=True)
-class Captured:
-    """A captured forward pass.
-
-    ``fakes`` holds a tensor without data for every value; ``call_values`` says which values each
-    torch call of the user's code gave (what ``verify`` compares); ``outputs`` are the program values
-    of the function's tensor outputs, in order; ``treespec`` its output structure.
-    """
-
-    program: Program
-    context: SizeContext
-    fakes: Mapping[str, torch.Tensor]
-    arguments: Arguments
-    constants: Mapping[str, torch.Tensor]
-    call_values: Mapping[int, tuple[str, ...]]
-    guards: tuple[Any, ...]
-    sites: tuple[tuple[Any, int, int | None], ...]
-    treespec: Any
-    out_leaves: tuple[Any, ...]
-
-
-_KEEP_CACHE: list[frozenset[Any]] = []
-
-
-def _kept_composites() -> frozenset[Any]:
-    """Composite operators that the op table has a row for: captured whole, not decomposed."""
-    if not _KEEP_CACHE:
-        _KEEP_CACHE.append(frozenset(o for o in composites() if supported(o) and _worth_keeping(o)))
-    return _KEEP_CACHE[0]
-
-
-def _worth_keeping(target: Any) -> bool:
-    return overload_name(target) not in _DECOMPOSED
-
+from .names import RESERVED, Namer
+from .scope import constant_names, modules_of, namespaces
+from .symbols import name_symbols
+from .trace import CallKey, Trace, composites, trace
+from .watch import StateWatch, refuse_hooks
 
 # Overloads whose name is in the table but whose arguments are not the table's.
 _DECOMPOSED = frozenset({
@@ -68,7 +36,15 @@ _DECOMPOSED = frozenset({
     "prod.dim_Dimname", "any.dimname", "all.dimname", "unbind.Dimname", "cumsum.dimname",
     "cumprod.dimname", "index_select.dimname", "sort.dimname", "scatter.dimname_src",
     "scatter_add.dimname", "select.Dimname", "argsort.dimname", "unflatten.Dimname",
-})
+}) | DECOMPOSED_MATH
+
+
+@cache
+def _kept_composites() -> frozenset[Any]:
+    """Composite operators that the op table has a row for: captured whole, not decomposed."""
+    return frozenset(
+        o for o in composites() if supported(o) and overload_name(o) not in _DECOMPOSED
+    )
 
 
 def capture(
@@ -90,32 +66,10 @@ def capture(
     check_supported(dynamic)
     if not any(isinstance(leaf.value, torch.Tensor) for leaf in dynamic):
         raise InputError("there is no tensor among the example inputs")
+    refuse_hooks(arguments.module, [(leaf.name, leaf.value) for leaf in dynamic])
     fakes, context = fake_inputs(dynamic, symbolic)
-    before = [_version(leaf.value) for leaf in dynamic]
-    shape: list[Any] = []
-
-    def run(*values: Any) -> tuple[torch.Tensor, ...]:
-        result = arguments.call(list(values))
-        leaves, spec = pytree.tree_flatten(result)
-        shape[:] = [spec, leaves]
-        tensors = tuple(leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
-        if not tensors:
-            raise CaptureError(
-                "the forward pass returns no tensor", None, "return the loss or the outputs"
-            )
-        return tensors
-
-    module_paths = (
-        {id(m): name for name, m in arguments.module.named_modules()}
-        if arguments.module is not None
-        else _modules_of(function)
-    )
-    traced = trace(
-        run, fakes, _kept_composites(), _namespaces(function), module_paths, symbolic
-    )
-    if before != [_version(leaf.value) for leaf in dynamic]:
-        raise CaptureError("the forward pass changed one of the example inputs in place")
-    symbols = _symbols(context, dynamic, fakes, traced.size_names, size_names or {})
+    traced, treespec, out_leaves = _traced(function, arguments, fakes, symbolic)
+    symbols = name_symbols(context, dynamic, fakes, traced.size_names, size_names or {})
     builder = Builder(context, {leaf.name for leaf in dynamic})
     inputs: list[Var | None] = []
     for leaf, fake in zip(dynamic, fakes, strict=True):
@@ -123,115 +77,110 @@ def capture(
             inputs.append(None)
             continue
         value = Value(leaf.name, context.shape(fake), dtype_name(fake.dtype), leaf.name)
-        inputs.append(Var(builder, value, fake))
-    traced.constant_names.update(_constant_names(function))
+        inputs.append(builder.register(Var(builder, value, fake)))
+    traced.constant_names.update(constant_names(function))
     origins = ["buffer" if leaf.kind == "buffer" else "input" for leaf in dynamic]
     converted = Converter(traced, builder, inputs, origins).run()
-    out_vars = [v for v in converted.outputs if v is not None]
-    suggestions = _output_names(out_vars)
-    taken = {leaf.name for leaf in dynamic} | set(converted.constants) | {s.name for s in symbols}
-    namer = Namer(converted.nodes, taken)
-    steps, renamed = namer.steps(suggestions)
-    input_values = [v.value for v in inputs if v is not None]
-    constants = {
-        name: tensor for name, tensor in converted.constants.items()
-    }
-    input_values += [
-        Value(name, tuple(t.shape), dtype_name(t.dtype), name) for name, t in constants.items()
-    ]
-    program = Program(
-        identifier(getattr(function, "__name__", type(function).__name__)),
-        tuple(input_values),
-        steps,
-        tuple(renamed.get(v.value.name, v.value) for v in out_vars),
-        symbols,
-    )
-    all_fakes = {v.value.name: v.fake for v in inputs if v is not None}
-    for old, fake in converted.fakes.items():
-        if old in renamed:
-            all_fakes[renamed[old].name] = fake
-    for node, _ in converted.nodes:
-        for out in node.outs:
-            if renamed[out.name].name not in all_fakes:
-                all_fakes[renamed[out.name].name] = _fake_like(context, renamed[out.name])
-    for name, tensor in constants.items():
-        all_fakes[name] = _fake_like(context, Value(name, tuple(tensor.shape), dtype_name(tensor.dtype)))
-    call_values: dict[int, tuple[str, ...]] = {}
-    for node, call in converted.nodes:
-        if call is not None:
-            call_values[call.sequence] = tuple(renamed[o.name].name for o in node.outs)
+    program, renamed = _named(function, dynamic, symbols, inputs, converted)
     return Captured(
         program,
         context,
-        all_fakes,
+        {renamed.get(v.value.name, v.value).name: v.fake for v in builder.vars},
         arguments,
-        constants,
-        call_values,
+        converted.constants,
+        _call_values(converted, renamed),
         tuple(g.expr for g in context.shape_env.guards) if context.shape_env is not None else (),
-        _sites(fakes),
-        shape[0],
-        tuple(None if isinstance(leaf, torch.Tensor) else leaf for leaf in shape[1]),
+        sites_of(fakes),
+        treespec,
+        out_leaves,
     )
 
 
-def _fake_like(context: SizeContext, value: Value) -> torch.Tensor:
-    from ..program.invoke import dtype_of
+def _traced(
+    function: Callable[..., Any], arguments: Arguments, fakes: list[Any], symbolic: bool
+) -> tuple[Trace, Any, tuple[Any, ...]]:
+    """The trace, the structure of what the function returned, its leaves (``None``: a tensor)."""
+    dynamic = arguments.dynamic()
+    before = [_version(leaf.value) for leaf in dynamic]
+    returned: list[Any] = []
 
-    with context.active():
-        size = [context.to_torch(d) for d in value.shape]
-        return torch.empty(size, dtype=dtype_of(value.dtype))
+    def run(*values: Any) -> tuple[torch.Tensor, ...]:
+        returned[:] = pytree.tree_flatten(arguments.call(list(values)))
+        leaves = returned[0]
+        tensors = tuple(leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
+        odd = [type(x).__name__ for x in leaves if not isinstance(x, (torch.Tensor, *_RETURNED))]
+        if odd or not tensors:
+            what = f"a {odd[0]}" if odd else "no tensor"
+            raise CaptureError(
+                f"the forward pass returns {what}",
+                source.definition_of(function),
+                "return the loss or the outputs: tensors, or tuples, lists, dicts of them",
+            )
+        return tensors
+
+    def rerun() -> Any:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return arguments.call([_copy(leaf.value) for leaf in dynamic])
+
+    module_paths = (
+        {id(m): name for name, m in arguments.module.named_modules()}
+        if arguments.module is not None
+        else modules_of(function)
+    )
+    state = StateWatch(function)
+    try:
+        traced = trace(
+            run, fakes, _kept_composites(), namespaces(function), module_paths, symbolic, rerun
+        )
+        state.check()
+    finally:
+        state.restore()
+    if before != [_version(leaf.value) for leaf in dynamic]:
+        raise CaptureError(
+            "the forward pass changes one of the example inputs in place",
+            source.definition_of(function),
+            "work on a copy (x = x.clone()) instead",
+        )
+    leaves, treespec = returned
+    return traced, treespec, tuple(None if isinstance(x, torch.Tensor) else x for x in leaves)
 
 
-def _sites(fakes: list[Any]) -> tuple[tuple[Any, int, int | None], ...]:
-    """Every symbol torch gave to an axis (or an int) of the inputs, and which one it is."""
-    out: list[tuple[Any, int, int | None]] = []
-    for i, fake in enumerate(fakes):
-        if isinstance(fake, torch.SymInt):
-            out.append((fake.node._expr, i, None))
-        elif isinstance(fake, torch.Tensor):
-            for axis, size in enumerate(fake.shape):
-                if isinstance(size, torch.SymInt):
-                    out.append((size.node._expr, i, axis))
-    return tuple(out)
+# What a forward pass may return besides tensors: values that cannot differ from call to call.
+_RETURNED = (int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device)
 
 
-def fits(captured: Captured, values: list[Any]) -> bool:
-    """Whether the program holds for these values of the dynamic leaves: shapes, dtypes, guards."""
-    leaves = captured.arguments.dynamic()
-    bound = {(i, axis): symbol for symbol, i, axis in captured.sites}
-    sizes: dict[Any, int] = {}
-    for i, (leaf, value) in enumerate(zip(leaves, values, strict=True)):
-        if isinstance(leaf.value, torch.Tensor):
-            if not isinstance(value, torch.Tensor) or value.dtype != leaf.value.dtype:
-                return False
-            if value.dim() != leaf.value.dim():
-                return False
-            for axis, size in enumerate(value.shape):
-                symbol = bound.get((i, axis))
-                if symbol is None:
-                    if size != leaf.value.shape[axis]:
-                        return False
-                elif size < 2 and size != leaf.value.shape[axis]:
-                    return False
-                else:
-                    sizes[symbol] = size
-        elif (i, None) in bound:
-            if type(value) is not int or value < 2:
-                return False
-            sizes[bound[i, None]] = value
-        elif value != leaf.value:
-            return False
-    return all(bool(guard.xreplace(_integers(sizes))) for guard in captured.guards)
-
-
-def _integers(sizes: Mapping[Any, int]) -> dict[Any, Any]:
-    import sympy
-
-    return {symbol: sympy.Integer(size) for symbol, size in sizes.items()}
+def _copy(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
 def _version(value: Any) -> int:
     return value._version if isinstance(value, torch.Tensor) else 0
+
+
+def _named(
+    function: Callable[..., Any],
+    dynamic: list[Any],
+    symbols: tuple[Symbol, ...],
+    inputs: list[Var | None],
+    converted: Converted,
+) -> tuple[Program, dict[str, Value]]:
+    """The program in the author's names, and for every value's first name the value renamed."""
+    outputs = [v for v in converted.outputs if v is not None]
+    taken = {leaf.name for leaf in dynamic} | set(converted.constants) | {s.name for s in symbols}
+    namer = Namer(converted.nodes, taken | RESERVED)
+    steps, renamed = namer.steps(_output_names(outputs))
+    constants = tuple(
+        Value(name, tuple(t.shape), dtype_name(t.dtype), name)
+        for name, t in converted.constants.items()
+    )
+    program = Program(
+        identifier(getattr(function, "__name__", type(function).__name__)),
+        (*(v.value for v in inputs if v is not None), *constants),
+        steps,
+        tuple(renamed.get(v.value.name, v.value) for v in outputs),
+        symbols,
+    )
+    return program, renamed
 
 
 def _output_names(outputs: list[Var]) -> dict[str, str]:
@@ -241,110 +190,13 @@ def _output_names(outputs: list[Var]) -> dict[str, str]:
     return {v.value.name: f"out_{i}" for i, v in enumerate(outputs)}
 
 
-def _symbols(
-    context: SizeContext,
-    leaves: list[Any],
-    fakes: list[Any],
-    local_names: Mapping[Any, str],
-    given: Mapping[str, tuple[str | None, ...]],
-) -> tuple[Symbol, ...]:
-    """Name every symbolic size: by annotation, by the user's own variable, or by where it is read."""
-    if context.shape_env is None:
-        return ()
-    env = context.shape_env
-    found: dict[Any, Symbol] = {}
-    taken: set[str] = {leaf.name for leaf in leaves}
-    sites: list[tuple[Any, str, int | None, int]] = []
-    for leaf, fake in zip(leaves, fakes, strict=True):
-        if leaf.kind == "int":
-            sites.append((env.simplify(fake.node.expr), leaf.name, None, leaf.value))
-            continue
-        for axis, size in enumerate(fake.shape):
-            if not isinstance(size, int):
-                expr = env.simplify(size.node.expr)
-                sites.append((expr, leaf.name, axis, leaf.value.shape[axis]))
-    simplified = {env.simplify(expr): name for expr, name in local_names.items()}
-    for expr, input_name, axis, hint in sites:
-        if not expr.is_Symbol or expr in found:
-            continue
-        name = simplified.get(expr)
-        annotated = _annotated(expr, sites, given)
-        if axis is None:
-            found[expr] = Symbol(input_name, input_name, None, hint, True)
-            continue
-        chosen = annotated or name
-        named = chosen is not None and chosen not in taken
-        final = chosen if named and chosen is not None else f"{input_name}_{axis}"
-        while final in taken:
-            final += "_"
-        taken.add(final)
-        found[expr] = Symbol(final, input_name, axis, hint, named)
-    context.name_symbols(found)
-    return context.symbols
+def _call_values(
+    converted: Converted, renamed: Mapping[str, Value]
+) -> dict[CallKey, tuple[str, ...]]:
+    return {
+        key: tuple(renamed[name].name if name in renamed else "" for name in names)
+        for key, names in converted.results.items()
+    }
 
 
-def _annotated(
-    expr: Any, sites: list[tuple[Any, str, int | None, int]], given: Mapping[str, Any]
-) -> str | None:
-    for other, input_name, axis, _ in sites:
-        if other == expr and axis is not None and input_name in given:
-            names = given[input_name]
-            if axis < len(names) and names[axis]:
-                return str(names[axis])
-    return None
-
-
-def _namespaces(function: Callable[..., Any]) -> list[dict[str, Any]]:
-    """The module namespaces in which the user's code will look up ``range``."""
-    found: dict[int, dict[str, Any]] = {}
-    called = function.forward if isinstance(function, torch.nn.Module) else function
-    target = getattr(called, "__func__", called)
-    target = getattr(target, "__wrapped__", target)
-    namespace = getattr(target, "__globals__", None)
-    if namespace is not None:
-        found[id(namespace)] = namespace
-    if isinstance(function, torch.nn.Module):
-        for module in function.modules():
-            owner = sys.modules.get(type(module).__module__)
-            if owner is not None and source.is_user_file(getattr(owner, "__file__", None) or ""):
-                found[id(vars(owner))] = vars(owner)
-    for value in list((namespace or {}).values()):
-        inner = getattr(value, "__globals__", None)
-        if isinstance(inner, dict) and source.is_user_file(str(inner.get("__file__") or "")):
-            found[id(inner)] = inner
-    return list(found.values())
-
-
-def _modules_of(function: Callable[..., Any]) -> dict[int, str]:
-    """Modules that a bound method's object holds, for names only."""
-    owner = getattr(function, "__self__", None)
-    if isinstance(owner, torch.nn.Module):
-        return {id(m): name for name, m in owner.named_modules()}
-    return {}
-
-
-def _constant_names(function: Callable[..., Any]) -> dict[int, str]:
-    """Names for tensors that the function reads from its closure or its module."""
-    out: dict[int, str] = {}
-    code = getattr(function, "__code__", None)
-    for name in getattr(code, "co_names", ()):
-        value = getattr(function, "__globals__", {}).get(name)
-        if isinstance(value, torch.Tensor):
-            out[id(value)] = name
-    cells = getattr(function, "__closure__", None) or ()
-    for name, cell in zip(getattr(code, "co_freevars", ()), cells, strict=False):
-        try:
-            value = cell.cell_contents
-        except ValueError:
-            continue
-        if isinstance(value, torch.Tensor):
-            out[id(value)] = name
-    return out
-
-
-def with_outputs(captured: Captured, program: Program) -> Captured:
-    """The same capture with a rewritten program."""
-    return replace(captured, program=program)
-
-
-__all__ = ["Captured", "Size", "capture", "with_outputs"]
+__all__ = ["Captured", "capture", "fits", "with_outputs"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,13 @@ from torch.fx import Node as FxNode
 
 from ..errors import CaptureError, LocatedError, Location, UnsupportedError
 from ..program.build import Builder, SizeContext, Var, op
-from ..program.ir import Node
-from ..program.ops import get_op
+from ..program.invoke import dtype_name
+from ..program.ir import Node, Value
 from ..program.sizes import Number, Scalar
 from . import alias
 from .adapt import adapt, bind, op_name, overload_name, supported
-from .trace import Call, Trace
+from .refuse import SIZE_HINT
+from .trace import Call, CallKey, Trace
 
 _SCALAR_OPS = {
     "add": "add",
@@ -37,9 +39,8 @@ class Converted:
 
     nodes: list[tuple[Node, Call | None]] = field(default_factory=list)
     outputs: list[Var | None] = field(default_factory=list)
-    # For every call, the values it gave back to the user's code (graph order of its last node).
-    results: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    fakes: dict[str, torch.Tensor] = field(default_factory=dict)
+    # For every call, the values it gave back to the user's code ("" for one it did not make).
+    results: dict[CallKey, list[str]] = field(default_factory=dict)
     constants: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
@@ -58,8 +59,15 @@ class Converter:
         self.members: dict[FxNode, Any] = {}
         self.storages: dict[int, alias.Member] = {}
         self.call_of = {node: call for call in trace.calls for node in call.nodes}
+        self.result_of: dict[FxNode, list[tuple[Call, int]]] = {}
+        for call in trace.calls:
+            self.out.results[call.key] = [""] * len(call.results)
+            for i, node in enumerate(call.results):
+                if node is not None:
+                    self.result_of.setdefault(node, []).append((call, i))
         self.grad = True
         self.frozen: set[str] = set()  # values computed under no_grad
+        self.inert: set[str] = set()  # values through which no gradient can flow
         self.stopped: dict[str, Var] = {}
 
     def run(self) -> Converted:
@@ -72,13 +80,33 @@ class Converter:
                 self._convert(node, placeholders)
             except LocatedError as error:
                 if error.where is None:
-                    error = type(error)(error.message, self._where(call), error.hint or _unsupported_hint(error))
+                    hint = error.hint or _unsupported_hint(error)
+                    error = type(error)(error.message, self._where(self._next_call(node)), hint)
                 raise error from None
+            except (RuntimeError, ValueError, TypeError, NotImplementedError, NameError) as error:
+                raise CaptureError(
+                    f"this line cannot be captured ({type(error).__name__})",
+                    self._where(self._next_call(node)),
+                    "write it with other operators",
+                ) from error
             self.out.nodes.extend((made, call) for made in self.b.nodes[before:])
+            for owner, i in self.result_of.get(node, ()):
+                member = self.members.get(node)
+                if isinstance(member, alias.Member):
+                    self.out.results[owner.key][i] = member.value.value.name
         return self.out
 
     def _where(self, call: Call | None) -> Location | None:
         return call.frames[0].owner.where if call is not None and call.frames else None
+
+    def _next_call(self, node: FxNode) -> Call | None:
+        """The call that made a node; for one that no call made, the next that made any."""
+        current = node
+        while current.op != "root":
+            if current in self.call_of:
+                return self.call_of[current]
+            current = current.next
+        return None
 
     def _convert(self, node: FxNode, placeholders: Any) -> None:
         if node.op == "placeholder":
@@ -107,6 +135,13 @@ class Converter:
             found = getattr(found, part)
         if not isinstance(found, torch.Tensor):
             raise CaptureError(f"the captured graph uses a {type(found).__name__} constant")
+        if _is_fake(found):
+            raise CaptureError(
+                "this line uses a tensor that was made where capture cannot see it (in another "
+                "thread, or by a C extension)",
+                None,
+                "make it in the forward pass itself, with torch's operators",
+            )
         if found.requires_grad:
             raise CaptureError(
                 "the forward pass uses a tensor that requires a gradient and is not an argument",
@@ -117,14 +152,13 @@ class Converter:
         with self.context.active():
             fake = (
                 self.context.fake_mode.from_tensor(found, static_shapes=True)
-                if self.context.fake_mode is not None and not _is_fake(found)
+                if self.context.fake_mode is not None
                 else found
             )
-        from ..program.invoke import dtype_name
-        from ..program.ir import Value
-
         var = Var(self.b, Value(name, tuple(found.shape), dtype_name(found.dtype), name), fake)
+        self.b.register(var)
         self.b.taken.add(name)
+        self.inert.add(name)
         self.out.constants[name] = found
         self._bind_root(node, var, "constant")
 
@@ -141,7 +175,8 @@ class Converter:
         target = node.target
         if target is operator.getitem:
             parent = self.members.get(node.args[0])  # type: ignore[arg-type]
-            if isinstance(parent, tuple):
+            # an adapter may leave out trailing outputs that only autograd reads
+            if isinstance(parent, tuple) and node.args[1] < len(parent):  # type: ignore[operator]
                 self.members[node] = parent[node.args[1]]  # type: ignore[index]
             return
         if getattr(target, "__name__", "") == "_set_grad_enabled":
@@ -150,7 +185,8 @@ class Converter:
         if not isinstance(target, torch._ops.OpOverload):
             if _is_scalar(node.meta.get("val")):
                 return
-            raise UnsupportedError(f"{getattr(target, '__name__', target)} cannot be captured")
+            name = getattr(target, "__name__", str(target))
+            raise UnsupportedError(f"{_CONTEXTS.get(name, name)} cannot be captured")
         if _is_scalar(node.meta.get("val")):
             return  # sizes: read from the node that uses them
         if overload_name(target) in _ASSERTIONS:
@@ -161,6 +197,8 @@ class Converter:
             self._compute(node, target)
 
     def _compute(self, node: FxNode, target: Any) -> None:
+        if overload_name(target).partition(".")[0] in _DATA_SIZED or self._unbacked(node):
+            raise CaptureError("the size of this result depends on values", None, SIZE_HINT)
         if not supported(target):
             raise UnsupportedError(f"the operator {op_name(target)} is not supported")
         bound = bind(target, self._args(node.args), {k: self._args(v) for k, v in node.kwargs.items()})
@@ -179,7 +217,7 @@ class Converter:
     def _member(self, node: FxNode, target: Any, bound: Any, result: Var, val: Any, i: int) -> Any:
         if not self.grad:
             self.frozen.add(result.value.name)
-        self.out.fakes[result.value.name] = result.fake
+        self._note_inert(result, bound)
         known = self.storages.get(_storage(val)) if isinstance(val, torch.Tensor) else None
         if known is None:
             member = alias.root("", result)
@@ -210,7 +248,31 @@ class Converter:
             result,
             view,
             alias.inverse_of_view(name, bound, i),
-            detached=name == "stop_gradient" or (not self.grad),
+            detached=(name == "stop_gradient" or not self.grad)
+            and parent.value.value.name not in self.inert,
+        )
+
+    def _note_inert(self, result: Var, bound: dict[str, Any]) -> None:
+        operands = [v for arg in bound.values() for v in _vars_in(arg)]
+        flows = result.value.floating and any(v.value.name not in self.inert for v in operands)
+        if not self.grad or not flows:
+            self.inert.add(result.value.name)
+
+    def _unbacked(self, node: FxNode) -> bool:
+        """Whether torch gave the result a size that only the data can tell."""
+        env = self.context.shape_env
+        value = node.meta.get("val")
+        sizes: list[Any] = [
+            size
+            for tensor in (value if isinstance(value, (tuple, list)) else (value,))
+            if isinstance(tensor, torch.Tensor)
+            for size in tensor.shape
+            if isinstance(size, torch.SymInt)
+        ]
+        return env is not None and any(
+            env.is_unbacked_symint(symbol)
+            for size in sizes
+            for symbol in size.node.expr.free_symbols
         )
 
     def _check(self, node: FxNode, target: Any, result: Var, value: Any) -> None:
@@ -240,7 +302,7 @@ class Converter:
         if member.family.origin == "buffer":
             return  # running statistics: the state of a module, no part of the gradient
         if member.family.origin in ("input", "constant"):
-            what = "input" if member.family.origin == "input" else "a tensor from outside"
+            what = "an input" if member.family.origin == "input" else "a tensor from outside"
             raise CaptureError(
                 f"the forward pass changes {what} in place",
                 self._where(call),
@@ -249,7 +311,7 @@ class Converter:
         args = self._args(node.args)
         kwargs = {k: self._args(v) for k, v in node.kwargs.items()}
         old: Var = args[0]
-        if not self.grad and old.value.floating and old.value.name not in self.frozen:
+        if not self.grad and old.value.floating and old.value.name not in self.inert:
             raise CaptureError(
                 "an in-place update under no_grad of a tensor that has a gradient",
                 self._where(call),
@@ -263,7 +325,7 @@ class Converter:
             new = op.expand(new, old.shape)
         if not self.grad:
             self.frozen.add(new.value.name)
-        self.out.fakes[new.value.name] = new.fake
+        self._note_inert(new, {"old": old, **bound})
         alias.write(member, new, self._where(call))
         self.members[node] = member
 
@@ -272,7 +334,7 @@ class Converter:
             source: Var = bound["src"]
             return source
         if base == "zero":
-            return op.zeros_like(old)  # type: ignore[no-any-return]
+            return op.zeros_like(old)
         if base == "fill":
             value = bound["value"]
             if isinstance(value, Var):
@@ -311,7 +373,6 @@ class Converter:
         if (self.grad if grad is None else grad) and name in self.frozen and var.value.floating:
             if name not in self.stopped:
                 self.stopped[name] = op.stop_gradient(var)
-                self.out.fakes[self.stopped[name].value.name] = self.stopped[name].fake
             return self.stopped[name]
         return var
 
@@ -336,6 +397,25 @@ _ASSERTIONS = frozenset({
 })
 
 
+# Operators whose result's size only the data can tell.
+_DATA_SIZED = frozenset({
+    "nonzero", "masked_select", "unique_dim", "_unique2", "unique_consecutive", "bincount",
+    "nonzero_numpy", "argwhere",
+})
+_CONTEXTS = {
+    "_enter_autocast": "torch.autocast", "_exit_autocast": "torch.autocast",
+    "cond": "torch.cond", "_vmap_increment_nesting": "torch.vmap",
+}
+
+
+def _vars_in(arg: Any) -> Iterator[Var]:
+    if isinstance(arg, Var):
+        yield arg
+    elif isinstance(arg, tuple):
+        for item in arg:
+            yield from _vars_in(item)
+
+
 def _unsupported_hint(error: LocatedError) -> str:
     if isinstance(error, UnsupportedError):
         return "`backhand ops` lists what is; write this line with those operators"
@@ -356,4 +436,4 @@ def _storage(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
 
-__all__ = ["Converted", "Converter", "get_op"]
+__all__ = ["Converted", "Converter"]

@@ -197,4 +197,7 @@ class Namer:
         return group.owner.targets[0] if group.owner.targets else "t"
 
 
+# What printed code reads besides the program's own values.
+RESERVED = frozenset({"torch", "math", "float", "int", "min", "max", "range", "print", "len"})
+
 _NOWHERE = Owner(("", 0, 0, 0, 0), ("", 0, 0), (), False, Location("", 0))

@@ -14,6 +14,7 @@ import sysconfig
 from dataclasses import dataclass, field
 from functools import cache
 from types import CodeType, FrameType
+from typing import Any
 
 import torch
 
@@ -21,7 +22,12 @@ from ..errors import Location
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _STDLIB = sysconfig.get_paths()["stdlib"] + os.sep
-_SELF = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# The parts of this package that run the user's code or stand in for torch.
+_OWN = tuple(
+    _PACKAGE + part
+    for part in ("capture", "checking", "program", "longhand", "rules", "emit", "api.py")
+)
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,10 @@ class _File:
     lines: list[str] = field(default_factory=list)
 
 
+@cache
 def is_user_file(filename: str) -> bool:
     """Whether a frame of this file is the user's rather than torch's, Python's or this package's."""
-    if filename.startswith((_TORCH, _SELF)):
+    if filename.startswith((_TORCH, *_OWN)):
         return False
     return not (filename.startswith(_STDLIB) and "site-packages" not in filename)
 
@@ -132,14 +139,34 @@ def owner_at(code: CodeType, lasti: int) -> Owner:
     statement_span, statement = best
     text = _statement_text(parsed, statement)
     where = Location(_short(filename), statement.lineno, text)
-    part, targets = _targets(statement, span)
+    part, targets, returns = _targets(statement, span)
     return Owner(
         (filename, part.line, part.col, part.end_line, part.end_col),
         (filename, statement_span.line, statement_span.col),
         targets,
-        isinstance(statement, ast.Return),
+        returns,
         where,
     )
+
+
+def definition_of(function: Any) -> Location | None:
+    """Where a function (or a module's ``forward``, or an object's ``__call__``) is defined."""
+    if isinstance(function, torch.nn.Module):
+        function = function.forward
+    function = getattr(function, "func", function)
+    function = getattr(function, "__func__", function)
+    function = getattr(function, "__wrapped__", function)
+    if not hasattr(function, "__code__"):
+        function = vars(type(function)).get("__call__")
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    lines = linecache.getlines(code.co_filename)
+    line = code.co_firstlineno
+    while 0 < line < len(lines) and lines[line - 1].lstrip().startswith("@"):
+        line += 1  # a decorator
+    text = lines[line - 1].strip() if 0 < line <= len(lines) else code.co_name
+    return Location(_short(code.co_filename), line, text)
 
 
 def _short(filename: str) -> str:
@@ -164,8 +191,27 @@ def _statement_text(parsed: _File, statement: ast.stmt) -> str:
     return " ".join(line.strip() for line in lines)
 
 
-def _targets(statement: ast.stmt, span: Span) -> tuple[Span, tuple[str, ...]]:
-    """The part of the statement that the span belongs to, and the names that part assigns."""
+def _targets(statement: ast.stmt, span: Span) -> tuple[Span, tuple[str, ...], bool]:
+    """The part of the statement that the span belongs to, the names it assigns, whether it returns.
+
+    The body of a lambda returns, whatever the statement around it assigns.
+    """
+    for body in _lambda_bodies(statement):
+        if _span(body).holds(span):
+            for node in _walrus(body):
+                if _span(node.value).holds(span):
+                    return _span(node.value), _names(node.target), False
+            return _span(body), (), True
+    return *_assigned(statement, span), isinstance(statement, ast.Return)
+
+
+def _lambda_bodies(statement: ast.stmt) -> list[ast.expr]:
+    """The bodies of the lambdas in a statement, the innermost first."""
+    found = [n.body for n in ast.walk(statement) if isinstance(n, ast.Lambda)]
+    return found[::-1]
+
+
+def _assigned(statement: ast.stmt, span: Span) -> tuple[Span, tuple[str, ...]]:
     for node in _walrus(statement):
         if _span(node.value).holds(span):
             return _span(node.value), _names(node.target)
@@ -177,16 +223,16 @@ def _targets(statement: ast.stmt, span: Span) -> tuple[Span, tuple[str, ...]]:
     if isinstance(statement, ast.Assign):
         target = statement.targets[0]
         value = statement.value
-        if isinstance(target, (ast.Tuple, ast.List)) and isinstance(value, (ast.Tuple, ast.List)):
-            if len(target.elts) == len(value.elts):
-                for left, right in zip(target.elts, value.elts, strict=True):
-                    if _span(right).holds(span):
-                        return _span(right), _names(left)
+        pair = (ast.Tuple, ast.List)
+        if isinstance(target, pair) and isinstance(value, pair):
+            for left, right in zip(target.elts, value.elts, strict=False):
+                if len(target.elts) == len(value.elts) and _span(right).holds(span):
+                    return _span(right), _names(left)
         return whole, _names(target)
     return whole, ()
 
 
-def _walrus(statement: ast.stmt) -> list[ast.NamedExpr]:
+def _walrus(statement: ast.stmt | ast.expr) -> list[ast.NamedExpr]:
     found = [n for n in ast.walk(statement) if isinstance(n, ast.NamedExpr)]
     return sorted(found, key=lambda n: n.end_col_offset or 0)
 
@@ -207,7 +253,7 @@ def _names(target: ast.expr) -> tuple[str, ...]:
     if isinstance(target, ast.Subscript):
         base = _names(target.value)
         index = target.slice
-        if base and isinstance(index, ast.Constant) and str(index.value).isidentifier():
+        if base and isinstance(index, ast.Constant) and isinstance(index.value, (str, int)):
             return (f"{base[0]}_{index.value}",)
         return base
     return ()

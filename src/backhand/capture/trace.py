@@ -1,26 +1,35 @@
 """Running the user's function once, on tensors without data, and writing down what it does.
 
-torch's tracer records the ATen graph before autograd decomposes it. A function mode on top notes for
-every call which of the user's statements made it, and refuses what a captured graph would get wrong.
+torch's tracer records the ATen graph before autograd decomposes it. A function mode on top notes
+for every call which of the user's statements made it, and refuses what a graph would get wrong.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
-from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
+import torch.utils._pytree as pytree
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, get_proxy_slot, make_fx
 from torch.overrides import TorchFunctionMode
 
-from ..errors import BackhandError, CaptureError
+from ..errors import BackhandError, CaptureError, Location
 from . import source
 from .ranges import SymbolicRange, range_replaced, with_tensors
+from .refuse import BRANCH_HINT, SEED_HINT, Refusals, machinery_refused
+from .watch import RandomWatch
+
+# What tells one call of a torch function from all others, in any run of the same code: the
+# function, the place of the user's code that led to it, and how many times it was there before.
+CallKey = tuple[str, CodeType | None, int, int]
 
 
 @dataclass(frozen=True)
@@ -38,14 +47,15 @@ class FrameNote:
 class Call:
     """One call of a torch function: the user's frames (innermost first) and the graph nodes made.
 
-    ``sequence`` counts all calls of torch functions: a later run of the same code is matched by it.
+    ``results`` are the nodes of the tensors it gave back, in order; ``None`` for one that another
+    call had made.
     """
 
     index: int
-    sequence: int
+    key: CallKey
     frames: tuple[FrameNote, ...]
     nodes: list[torch.fx.Node]
-    name: str
+    results: list[torch.fx.Node | None]
 
 
 @dataclass
@@ -58,74 +68,129 @@ class Trace:
     constant_names: dict[int, str] = field(default_factory=dict)
 
 
-_DATA = {
-    torch.Tensor.item: ".item()",
-    torch.Tensor.tolist: ".tolist()",
-    torch.Tensor.__bool__: "if/while on a tensor",
-    torch.Tensor.__float__: "float(tensor)",
-    torch.Tensor.__int__: "int(tensor)",
-    torch.Tensor.__index__: "a tensor as an index or a range",
-    torch.Tensor.numpy: ".numpy()",
-    torch.Tensor.__array__: "numpy.asarray(tensor)",
-    torch.Tensor.nonzero: ".nonzero()",
-    torch.nonzero: "torch.nonzero",
-    torch.Tensor.unique: ".unique()",
-    torch.unique: "torch.unique",
-    torch.equal: "torch.equal",
-    torch.Tensor.equal: ".equal()",
-    torch.allclose: "torch.allclose",
-    torch.Tensor.allclose: ".allclose()",
-}
-_AUTOGRAD = {
-    torch.Tensor.backward: ".backward()",
-    torch.Tensor.register_hook: ".register_hook()",
-    torch.Tensor.retain_grad: ".retain_grad()",
-    torch.Tensor.requires_grad_: ".requires_grad_()",
-    torch.Tensor.requires_grad.__set__: ".requires_grad = …",  # type: ignore[attr-defined]
-    torch.Tensor.data.__set__: ".data = …",  # type: ignore[attr-defined]
-    torch.Tensor.set_: ".set_()",
-    torch.Tensor.grad.__get__: ".grad",  # type: ignore[attr-defined]
-}
+class CallCounter:
+    """Gives every call of a torch function its key."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, CodeType | None, int], int] = {}
+
+    def key(self, func: Any, caller: FrameType) -> CallKey:
+        frame: FrameType | None = caller
+        while frame is not None and not source.is_user_file(frame.f_code.co_filename):
+            frame = frame.f_back
+        code, lasti = (frame.f_code, frame.f_lasti) if frame is not None else (None, 0)
+        place = (getattr(func, "__name__", ""), code, lasti)
+        count = self._seen[place] = self._seen.get(place, 0) + 1
+        return (*place, count)
+
+
 _DATA_GET = torch.Tensor.data.__get__  # type: ignore[attr-defined]
+_REQUIRES_GRAD = torch.Tensor.requires_grad.__get__  # type: ignore[attr-defined]
+# After one of these the user's code may hold a size in a variable of its own.
+_SIZE_READS = frozenset({
+    torch.Tensor.shape.__get__,  # type: ignore[attr-defined]
+    torch.Tensor.size,
+    torch.Tensor.__len__,
+    torch.Tensor.numel,
+    torch.numel,
+})
 
-BRANCH_HINT = (
-    "what this line does depends on the values in a tensor, and a backward pass written as source "
-    "has one path only: use torch.where(condition, a, b), or derive the two paths as two functions"
-)
-AUTOGRAD_HINT = "leave autograd's own machinery out of the forward pass: backhand writes the gradients"
 
+class CaptureMode(TorchFunctionMode):
+    """Notes the user's statement for every torch call, and refuses what a graph cannot hold."""
 
-class Recorder(TorchFunctionMode):
-    """Notes the user's statement for every torch call. Subclasses decide what happens around it."""
-
-    def __init__(self, stop: FrameType, module_paths: dict[int, str]) -> None:
+    def __init__(
+        self, stop: FrameType, module_paths: dict[int, str], refusals: Refusals
+    ) -> None:
         super().__init__()
         self.stop = stop
         self.module_paths = module_paths
+        self.refusals = refusals
+        self.random = RandomWatch()
         self.calls: list[Call] = []
-        self.sequence = 0
+        self.counter = CallCounter()
         self.size_names: dict[Any, str] = {}
+        self._sizes_read = True
         self._serials: dict[int, int] = {}
         self._frames: list[FrameType] = []
+        self._modules: list[str | None] = []
 
-    def notes(self, start: FrameType) -> tuple[FrameNote, ...]:
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        frame = sys._getframe(1)
+        key = self.counter.key(func, frame)
+        self.refusals.check(func, frame, args, kwargs)
+        if func == _DATA_GET:
+            func, args = torch.Tensor.detach, (args[0],)
+        elif func == _REQUIRES_GRAD:
+            # Asked by torch's modules, which pick a kernel by it: they are to pick autograd's.
+            return args[0].is_floating_point() and torch.is_grad_enabled()
+        elif func in _SIZE_READS:
+            self._sizes_read = True
+        elif func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
+            args = (args[0], with_tensors(args[1]), *args[2:])
+        elif any(isinstance(a, SymbolicRange) for a in args):
+            args = tuple(a.concrete() if isinstance(a, SymbolicRange) else a for a in args)
+        proxy_mode = get_proxy_mode()
+        assert proxy_mode is not None
+        graph = proxy_mode.tracer.graph
+        before = graph._root.prev  # the last node so far
+        out = func(*args, **kwargs)
+        made = []
+        node = graph._root.prev
+        while node is not before:
+            made.append(node)
+            node = node.prev
+        if made:
+            self._record(key, frame, made[::-1], out, proxy_mode.tracer)
+        return out
+
+    def _record(
+        self, key: CallKey, frame: FrameType, made: list[torch.fx.Node], out: Any, tracer: Any
+    ) -> None:
+        frames = source.user_frames(frame, self.stop)
+        if self._sizes_read:
+            self._note_sizes(frames)
+            self._sizes_read = False
+        own = set(made)
+        results: list[torch.fx.Node | None] = []
+        for tensor in (out,) if isinstance(out, torch.Tensor) else pytree.tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                slot = get_proxy_slot(tensor, tracer, None)
+                node = getattr(getattr(slot, "proxy", None), "node", None)
+                results.append(node if node in own else None)
+        call = Call(len(self.calls), key, self._notes(frames), made, results)
+        self.calls.append(call)
+        whose = self.random.drawn()
+        if whose:
+            where = call.frames[0].owner.where if call.frames else None
+            raise self.refusals.keep(RandomWatch.refusal(whose, where))
+
+    def _notes(self, frames: list[FrameType]) -> tuple[FrameNote, ...]:
         out = []
-        for frame in source.user_frames(start, self.stop):
+        for frame in frames:
+            code = frame.f_code
             serial = self._serials.get(id(frame))
             if serial is None:
                 # The frame is kept, so that its id stays its own for the whole trace.
                 serial = self._serials[id(frame)] = len(self._frames)
                 self._frames.append(frame)
-            owner = source.owner_at(frame.f_code, frame.f_lasti)
-            code = frame.f_code
-            receiver = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None
-            module = self.module_paths.get(id(receiver)) if receiver is not None else None
-            out.append(FrameNote(serial, owner, frame.f_lasti, code.co_name, module))
+                receiver = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None
+                path = self.module_paths.get(id(receiver)) if receiver is not None else None
+                self._modules.append(path)
+            owner = source.owner_at(code, frame.f_lasti)
+            out.append(FrameNote(serial, owner, frame.f_lasti, code.co_name, self._modules[serial]))
         return tuple(out)
 
-    def note_sizes(self, start: FrameType) -> None:
+    def _note_sizes(self, frames: list[FrameType]) -> None:
         """Remember what the user's local variables call symbolic sizes."""
-        for frame in source.user_frames(start, self.stop):
+        for frame in frames:
             for name, value in frame.f_locals.items():
                 if isinstance(value, torch.SymInt) and name.isidentifier():
                     expr = value.node.expr
@@ -134,80 +199,6 @@ class Recorder(TorchFunctionMode):
 
     def forget_frames(self) -> None:
         self._frames.clear()
-
-
-class CaptureMode(Recorder):
-    """The recorder used while tracing: also refuses what a graph cannot hold."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        frame = sys._getframe(1)
-        sequence, self.sequence = self.sequence, self.sequence + 1
-        self.refuse(func)
-        if func is _DATA_GET:
-            func, args = torch.Tensor.detach, (args[0],)
-        proxy_mode = get_proxy_mode()
-        assert proxy_mode is not None
-        graph = proxy_mode.tracer.graph
-        before = graph._root.prev  # the last node so far
-        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
-            args = (args[0], with_tensors(args[1]), *args[2:])
-        elif any(isinstance(a, SymbolicRange) for a in args):
-            args = tuple(a.concrete() if isinstance(a, SymbolicRange) else a for a in args)
-        out = func(*args, **kwargs)
-        made = []
-        node = graph._root.prev
-        while node is not before:
-            made.append(node)
-            node = node.prev
-        if made:
-            self.note_sizes(frame)
-            name = getattr(func, "__name__", str(func))
-            notes = self.notes(frame)
-            self.calls.append(Call(len(self.calls), sequence, notes, made[::-1], name))
-        return out
-
-    def refuse(self, func: Any) -> None:
-        where = source.current_location
-        if func in _DATA:
-            raise CaptureError(f"the forward pass reads data: {_DATA[func]}", where(), BRANCH_HINT)
-        if func in _AUTOGRAD:
-            raise CaptureError(
-                f"{_AUTOGRAD[func]} cannot be captured", where(), AUTOGRAD_HINT
-            )
-
-
-@contextmanager
-def _autograd_refused() -> Iterator[None]:
-    """Make ``autograd.Function.apply``, ``autograd.grad`` and the like raise while tracing.
-
-    The tracer would drop a Function's own backward without a word: the worst kind of wrong.
-    """
-
-    def refusal(name: str, hint: str) -> Callable[..., Any]:
-        def refuse(*args: Any, **kwargs: Any) -> Any:
-            raise CaptureError(f"{name} cannot be captured", source.current_location(), hint)
-
-        return refuse
-
-    function = torch.autograd.Function
-    saved_apply = function.__dict__.get("apply")
-    saved = {name: getattr(torch.autograd, name) for name in ("grad", "backward")}
-    hint = (
-        "its own backward would be lost: write the forward computation in plain operators, or derive "
-        "the functions before and after it separately"
-    )
-    function.apply = refusal("a torch.autograd.Function", hint)  # type: ignore[method-assign,assignment]
-    for name in saved:
-        setattr(torch.autograd, name, refusal(f"torch.autograd.{name}", AUTOGRAD_HINT))
-    try:
-        yield
-    finally:
-        function.apply = saved_apply  # type: ignore[method-assign,assignment]
-        for name, original in saved.items():
-            setattr(torch.autograd, name, original)
 
 
 @cache
@@ -234,23 +225,27 @@ def trace(
     namespaces: list[dict[str, Any]],
     module_paths: dict[int, str],
     symbolic: bool,
+    rerun: Callable[[], Any],
 ) -> Trace:
     """Run ``function`` on fake tensors and return the graph.
 
     ``keep`` are composite operators with a rule of their own; all others are decomposed by torch's
-    own definition, which is what autograd differentiates through.
+    own definition, which is what autograd differentiates through. ``rerun`` runs the function on
+    the example inputs: when capture fails, it tells an error of the user's own from one of capture.
     """
     mode: list[CaptureMode] = []
+    refusals = Refusals()
 
     def run(*args: Any) -> Any:
-        recorder = CaptureMode(sys._getframe(0), module_paths)
+        recorder = CaptureMode(sys._getframe(0), module_paths, refusals)
         mode.append(recorder)
         with recorder:
             return function(*args)
 
     decompose = {op: how for op, how in composites().items() if op not in keep}
+    state = torch.get_rng_state()
     try:
-        with range_replaced(namespaces), _autograd_refused():
+        with _undisturbed(), range_replaced(namespaces), machinery_refused(refusals):
             graph = make_fx(
                 run,
                 tracing_mode="symbolic" if symbolic else "fake",
@@ -259,27 +254,84 @@ def trace(
                 record_stack_traces=False,
                 _allow_non_fake_inputs=True,
             )(*fakes)
-    except BackhandError:
-        raise
+    except BackhandError as error:
+        raise refusals.first or error from None
     except Exception as error:
-        raise _explained(error) from error
+        if refusals.first is not None:
+            raise refusals.first from None
+        raise _explained(error, rerun) from error
     finally:
         for recorder in mode:
             recorder.forget_frames()
+    if refusals.first is not None:
+        raise refusals.first
+    if not torch.equal(state, torch.get_rng_state()):
+        torch.set_rng_state(state)
+        raise CaptureError(
+            "the forward pass seeds torch's generator, or draws from it outside of any operator",
+            None,
+            SEED_HINT,
+        )
     recorder = mode[-1]
     return Trace(graph, recorder.calls, recorder.size_names)
 
 
-def _explained(error: Exception) -> CaptureError:
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Autograd on, whatever mode the caller is in, and torch's log quiet."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        log.setLevel(level)
+
+
+# Words that say how capture works rather than what is wrong with the user's line.
+_INTERNAL = re.compile(
+    r"Fake|Proxy|Sym(Int|Float|Bool)|symbolic|\bs\d+\b|\bu\d+\b|dispatch|tracing|meta"
+)
+
+
+def _explained(error: Exception, rerun: Callable[[], Any]) -> CaptureError:
     """A torch error during capture, as a sentence about the user's line."""
     where = source.location_of_error(error)
     kind = type(error).__name__
-    if "DataDependent" in kind or "GuardOnDataDependent" in kind or kind == "DynamicOutputShapeException":
-        return CaptureError("the forward pass depends on the values in a tensor", where, BRANCH_HINT)
-    text = str(error).strip().splitlines()
-    first = text[0] if text else kind
+    if "DataDependent" in kind or kind == "DynamicOutputShapeException":
+        what = "the forward pass depends on the values in a tensor"
+        return CaptureError(what, where, BRANCH_HINT)
+    if kind == "UncapturedHigherOrderOpError":
+        return CaptureError("torch.cond cannot be captured", where, BRANCH_HINT)
+    if "dynamo" in str(error):
+        hint = "call the function itself, and compile what uses the derived passes"
+        return CaptureError("a torch.compile'd function cannot be captured", where, hint)
+    if "TorchScript" in str(error):
+        hint = "call the plain Python function it was made from"
+        return CaptureError("a TorchScript function cannot be captured", where, hint)
+    try:
+        rerun()
+    except Exception as real:
+        return CaptureError(
+            f"the forward pass fails on the example inputs: {type(real).__name__}: {_first(real)}",
+            source.location_of_error(real) or where,
+            "run it on these inputs outside backhand to see the same error",
+        )
+    reason = _first(error)
+    detail = "" if _INTERNAL.search(reason) else f": {kind}: {reason}"
     return CaptureError(
-        f"the forward pass failed on the example inputs: {kind}: {first}",
+        f"this line cannot be captured{detail}",
         where,
-        "run it on these inputs outside backhand to see the same error",
+        "it runs on plain tensors, but not on tensors whose values are not known: write it with "
+        "torch's operators alone",
     )
+
+
+def _first(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
+
+
+__all__ = ["Call", "CallCounter", "CallKey", "CaptureMode", "FrameNote", "Location", "Trace",
+           "composites", "trace"]

@@ -1,0 +1,88 @@
+"""What capture gives back, and whether it holds for other inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ..program.build import SizeContext
+from ..program.ir import Program
+from .inputs import Arguments
+from .trace import CallKey
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A captured forward pass.
+
+    ``fakes`` holds a tensor without data for every value; ``call_values`` says which values each
+    torch call of the user's code gave, in order, ``""`` for none (what ``verify`` compares); ``outputs`` are the program values
+    of the function's tensor outputs, in order; ``treespec`` its output structure.
+    """
+
+    program: Program
+    context: SizeContext
+    fakes: Mapping[str, torch.Tensor]
+    arguments: Arguments
+    constants: Mapping[str, torch.Tensor]
+    call_values: Mapping[CallKey, tuple[str, ...]]
+    guards: tuple[Any, ...]
+    sites: tuple[tuple[Any, int, int | None], ...]
+    treespec: Any
+    out_leaves: tuple[Any, ...]
+
+
+def sites_of(fakes: list[Any]) -> tuple[tuple[Any, int, int | None], ...]:
+    """Every symbol torch gave to an axis (or an int) of the inputs, and which one it is."""
+    out: list[tuple[Any, int, int | None]] = []
+    for i, fake in enumerate(fakes):
+        if isinstance(fake, torch.SymInt):
+            out.append((fake.node._expr, i, None))
+        elif isinstance(fake, torch.Tensor):
+            for axis, size in enumerate(fake.shape):
+                if isinstance(size, torch.SymInt):
+                    out.append((size.node._expr, i, axis))
+    return tuple(out)
+
+
+def fits(captured: Captured, values: list[Any]) -> bool:
+    """Whether the program holds for these values of the dynamic leaves: shapes, dtypes, guards."""
+    leaves = captured.arguments.dynamic()
+    bound = {(i, axis): symbol for symbol, i, axis in captured.sites}
+    sizes: dict[Any, int] = {}
+    for i, (leaf, value) in enumerate(zip(leaves, values, strict=True)):
+        if isinstance(leaf.value, torch.Tensor):
+            if not isinstance(value, torch.Tensor) or value.dtype != leaf.value.dtype:
+                return False
+            if value.dim() != leaf.value.dim():
+                return False
+            for axis, size in enumerate(value.shape):
+                symbol = bound.get((i, axis))
+                if symbol is None:
+                    if size != leaf.value.shape[axis]:
+                        return False
+                elif size < 2 and size != leaf.value.shape[axis]:
+                    return False
+                else:
+                    sizes[symbol] = size
+        elif (i, None) in bound:
+            if type(value) is not int or value < 2:
+                return False
+            sizes[bound[i, None]] = value
+        elif value != leaf.value:
+            return False
+    return all(bool(guard.xreplace(_integers(sizes))) for guard in captured.guards)
+
+
+def _integers(sizes: Mapping[Any, int]) -> dict[Any, Any]:
+    import sympy
+
+    return {symbol: sympy.Integer(size) for symbol, size in sizes.items()}
+
+
+def with_outputs(captured: Captured, program: Program) -> Captured:
+    """The same capture with a rewritten program."""
+    return replace(captured, program=program)
