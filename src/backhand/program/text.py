@@ -11,8 +11,8 @@
 
 A value is ``name: dtype[shape]``; ``%name`` has no name of its own in the printed source, and
 ``dx_1 as dx`` is printed as ``dx``. Arguments are the op table's, defaults left out. A float
-computed from sizes is written as it is stored: ``div(1, n)``. A name that is no identifier stands in
-backticks.
+computed from sizes is written as it is stored: ``div(1, n)``. A name that is no identifier
+stands in backticks.
 """
 
 from __future__ import annotations
