@@ -11,10 +11,14 @@ from ..errors import UnsupportedError
 from ..program.build import Builder, Var, op
 from ..program.invoke import dtype_name
 from ..program.ops import Op, table
+from .adapt_data import SPECIAL_DATA
+from .adapt_math import RENAMED_MATH, SPECIAL_MATH
+from .adapt_nn import SPECIAL_NN
 
 Bound = dict[str, Any]
 
 RENAMED = {
+    **RENAMED_MATH,
     "max.dim": "max_dim",
     "min.dim": "min_dim",
     "max.other": "maximum",
@@ -120,12 +124,6 @@ def _with_alpha(b: Builder, row: Op, a: Bound) -> Var:
         return out
     scaled: Var = b.emit(table()[f"{row.name}_alpha"], (a["x"], a["other"], alpha))
     return scaled
-
-
-def _rsub(b: Builder, a: Bound) -> Any:
-    if a.get("alpha", 1) != 1:
-        raise UnsupportedError("rsub is not supported with alpha")
-    return b.emit(table()["sub"], (a["other"], a["x"]))
 
 
 def _div_mode(b: Builder, a: Bound) -> Any:
@@ -243,9 +241,11 @@ def _sized_random(name: str) -> Callable[[Builder, Bound], Any]:
 
 
 SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
+    **SPECIAL_NN,
+    **SPECIAL_MATH,
+    **SPECIAL_DATA,
     "add": lambda b, a: _with_alpha(b, table()["add"], a),
     "sub": lambda b, a: _with_alpha(b, table()["sub"], a),
-    "rsub": _rsub,
     "div_mode": _div_mode,
     "to": _to,
     "_to_copy": lambda b, a: _to(b, {**a, "copy": True}),

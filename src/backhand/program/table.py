@@ -249,9 +249,11 @@ unfold_backward(g, input_sizes, dim, size, step)        | torch.ops.aten.unfold_
 
 def rows() -> Iterator[Op]:
     """Every row of every table, as ``Op`` records."""
+    from .table_math import TABLE_MATH
     from .table_nn import TABLE_NN
 
     yield from _parse(TABLE)
+    yield from _parse(TABLE_MATH)
     yield from _parse(TABLE_NN)
 
 

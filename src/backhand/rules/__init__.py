@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from . import elementwise, index, linalg, movement, reductions, softmax
+from . import (
+    activations,
+    attention,
+    convolution,
+    distances,
+    elementwise,
+    index,
+    linalg,
+    losses,
+    movement,
+    norms,
+    pooling,
+    random,
+    reductions,
+    resampling,
+    rounding,
+    scans,
+    selection,
+    softmax,
+    special,
+    trig,
+    views,
+)
 from .base import NONDIFFERENTIABLE, PLAIN, RULES, Context, Rule, Sample, T, unruled
 
 __all__ = [
@@ -13,11 +35,26 @@ __all__ = [
     "Rule",
     "Sample",
     "T",
+    "activations",
+    "attention",
+    "convolution",
+    "distances",
     "elementwise",
     "index",
     "linalg",
+    "losses",
     "movement",
+    "norms",
+    "pooling",
+    "random",
     "reductions",
+    "resampling",
+    "rounding",
+    "scans",
+    "selection",
     "softmax",
+    "special",
+    "trig",
     "unruled",
+    "views",
 ]

@@ -25,7 +25,8 @@ Gradients: TypeAlias = Mapping[str, Any]
 class T:
     """A tensor of a sample: its shape and what its elements are.
 
-    ``kind``: ``normal``, ``positive``, ``unit`` (inside (-1, 1)), ``open`` (inside (0, 1)), ``bool``,
+    ``kind``: ``normal``, ``positive``, ``above`` (above 1), ``unit`` (inside (-1, 1)),
+    ``open`` (inside (0, 1)), ``bool``,
     ``index`` (integers below ``high``), ``distinct`` (no two elements equal), ``ties`` (many equal
     elements), ``special`` (signed zeros, infinities, NaN and the operator's kinks).
     """
