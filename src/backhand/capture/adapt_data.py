@@ -8,6 +8,8 @@ from typing import Any
 
 from ..errors import UnsupportedError
 from ..program.build import Builder, Var, op
+from ..program.ops import get_op
+from ..program.sizes import Dim, product
 
 Bound = dict[str, Any]
 MASK_HINT = "use torch.where(mask, a, b) or masked_fill, which keep the shape"
@@ -34,7 +36,9 @@ def _index_put(b: Builder, a: Bound) -> Any:
     x, indices, values = a["x"], a["indices"], a["values"]
     if any(_is_mask(i) for i in indices):
         return _put_by_mask(x, indices, values, a["accumulate"])
-    return op.index_put(x, _without_trailing(indices), values, accumulate=a["accumulate"])
+    indices = _without_trailing(indices)
+    put = op.index_put_at if None in indices else op.index_put
+    return put(x, indices, values, accumulate=a["accumulate"])
 
 
 def _put_by_mask(x: Var, indices: tuple[Any, ...], values: Var, accumulate: bool) -> Any:
@@ -80,6 +84,30 @@ def _split(b: Builder, a: Bound) -> Any:
 
 def _split_with_sizes(b: Builder, a: Bound) -> Any:
     return op.split_with_sizes(a["x"], a["split_sizes"], a["dim"])
+
+
+def _copied(name: str) -> Callable[[Builder, Bound], Any]:
+    """A view's copying form: in a program without memory it is the view itself."""
+
+    def build(b: Builder, a: Bound) -> Any:
+        row = get_op(name)
+        return b.emit(row, row.bind((), {p.name: a[p.name] for p in row.params if p.name in a}))
+
+    return build
+
+
+def _block_diag(b: Builder, a: Bound) -> Any:
+    blocks = [x if x.rank == 2 else op.reshape(x, (1, product(x.shape))) for x in a["tensors"]]
+    width: Dim = 0
+    total: Dim = 0
+    for x in blocks:
+        total = total + x.shape[1]
+    rows = []
+    for x in blocks:
+        after = total - width - x.shape[1]
+        rows.append(op.constant_pad_nd(x, (width, after)) if len(blocks) > 1 else x)
+        width = width + x.shape[1]
+    return op.cat(tuple(rows), 0) if len(rows) > 1 else rows[0]
 
 
 def _as_strided(b: Builder, a: Bound) -> Any:
@@ -135,6 +163,11 @@ SPECIAL_DATA: dict[str, Callable[[Builder, Bound], Any]] = {
     "unsafe_split_with_sizes": _split_with_sizes,
     "_unsafe_view": lambda b, a: op.view(a["x"], a["size"]),
     "_reshape_alias": lambda b, a: op.reshape(a["x"], a["size"]),
+    **{f"{name}_copy": _copied(name) for name in (
+        "diagonal", "expand", "permute", "split", "split_with_sizes", "squeeze", "t", "transpose",
+        "unbind", "unfold", "unsqueeze", "view",
+    )},
+    "block_diag": _block_diag,
     "as_strided": _as_strided,
     "einsum": _einsum,
 }

@@ -199,6 +199,7 @@ diag_embed(x, offset=0, dim1=-2, dim2=-1) | torch.diag_embed
 [index]
 index(x, indices)                                       | custom
 index_put(x, indices, values, *, accumulate=False)      | method
+index_put_at(x, indices, values, *, accumulate=False)   | torch.ops.aten.index_put
 gather(x, dim, index)                                   | method
 index_select(x, dim, index)                             | method
 index_add(x, dim, index, source, *, alpha=1)            | method

@@ -14,6 +14,7 @@ def _places(shape: tuple[int, ...], high: int) -> T:
 
 
 ROWS = _places((5,), 4)
+ROW_OF_TWO = _places((2,), 2)
 DUPLICATES = "an element that is read several times gets the sum of all their gradients"
 LATER_WINS = (
     "where the same place is written several times, every written value gets the gradient of that "
@@ -35,21 +36,35 @@ def _index(c: Context) -> Gradients:
             "indexing with a mask gives as many elements as the data decide",
             hint="use torch.where(mask, x, 0), or masked_fill, which keep the shape",
         )
-    return {"x": op.index_put(zeros_for(c.x, c.g), c["indices"], c.g, accumulate=True)}
+    return {"x": put_at(zeros_for(c.x, c.g), c["indices"], c.g, accumulate=True)}
+
+
+def put_at(x: Var, indices: tuple[Var | None, ...], values: Var, accumulate: bool) -> Var:
+    """``x`` with ``values`` written (or added) at ``indices``; None stands for a whole axis."""
+    if None not in indices:
+        out: Var = op.index_put(x, indices, values, accumulate=accumulate)
+        return out
+    last = indices[-1]
+    if accumulate and last is not None and last.rank == 1 and set(indices[:-1]) == {None}:
+        out = op.index_add(x, len(indices) - 1, last, values)
+        return out
+    out = op.index_put_at(x, indices, values, accumulate=accumulate)
+    return out
 
 
 @rule("index_put", (sample(T((4, 3)), (_places((2,), 4),), T((2, 3))),
                     sample(T((4, 3)), (ROWS,), T((5, 3)), accumulate=True),
                     sample(T((4, 3)), (ROWS, _places((5,), 3)), T((5,))),
-                    sample(T((4, 3)), (ROWS,), T(())),
-                    sample(T((4, 3)), (None, _places((2,), 3)), T((4, 1)), accumulate=True)),
+                    sample(T((4, 3)), (ROWS,), T(()))),
+      ties=LATER_WINS, tex={"x": "g \\text{ except where written}", "values": "g_{\\sigma}"})
+@rule("index_put_at", (sample(T((4, 3)), (None, _places((2,), 3)), T((4, 1)), accumulate=True),
+                       sample(T((4, 3, 2)), (_places((2,), 4), None, ROW_OF_TWO), T((2, 3)))),
       ties=LATER_WINS, tex={"x": "g \\text{ except where written}", "values": "g_{\\sigma}"})
 def _index_put(c: Context) -> Gradients:
     g, indices, values = c.g, c["indices"], c["values"]
     out: dict[str, Var] = {}
     if c.needs("x"):
-        kept = g if c["accumulate"] else op.index_put(g, indices, _zeros_like(values))
-        out["x"] = kept
+        out["x"] = g if c["accumulate"] else put_at(g, indices, _zeros_like(values), False)
     if c.needs("values"):
         out["values"] = op.index(g, indices)
     return out
