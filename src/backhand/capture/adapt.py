@@ -75,8 +75,11 @@ def supported(target: Any) -> bool:
     return overload_name(target) in SPECIAL or op_name(target) in SPECIAL or op_name(target) in table()
 
 
-def adapt(b: Builder, target: Any, bound: Bound) -> Any:
-    """Record an ATen call with the builder; a ``Var`` or a tuple of them comes back."""
+def adapt(b: Builder, target: Any, bound: Bound, known: Any = None) -> Any:
+    """Record an ATen call with the builder; a ``Var`` or a tuple of them comes back.
+
+    ``known`` is the call's result, tensors without data, where the tracer has seen it.
+    """
     name = op_name(target)
     special = SPECIAL.get(overload_name(target)) or SPECIAL.get(name)
     if special is not None:
@@ -84,10 +87,10 @@ def adapt(b: Builder, target: Any, bound: Bound) -> Any:
     row = table().get(name)
     if row is None:
         raise UnsupportedError(f"the operator aten.{overload_name(target)} is not supported")
-    return generic(b, row, target, bound)
+    return generic(b, row, target, bound, known)
 
 
-def generic(b: Builder, row: Op, target: Any, bound: Bound) -> Any:
+def generic(b: Builder, row: Op, target: Any, bound: Bound, known: Any = None) -> Any:
     """The usual case: the same arguments under the same names."""
     rest = {k: v for k, v in bound.items() if k not in _IGNORED}
     args: list[Any] = []
@@ -110,7 +113,7 @@ def generic(b: Builder, row: Op, target: Any, bound: Bound) -> Any:
         dim = args[i]
         if isinstance(dim, tuple):
             args[i] = dim[0] if len(dim) == 1 else (dim or row.params[i].default)
-    return b.emit(row, tuple(args))
+    return b.emit(row, tuple(args), known)
 
 
 # Reductions that take one axis or several: one is written as an int, none means all.
@@ -178,6 +181,8 @@ def _slice(b: Builder, a: Bound) -> Any:
         end = None
     if isinstance(start, int) and start == 0:
         start = None
+    if start is None and a["step"] == 1 and (end is None or end == x.shape[dim]):
+        return x  # x[:] in front of another index
     return op.slice(x, dim, start, end, a["step"])
 
 
@@ -198,6 +203,17 @@ def _dropout(b: Builder, a: Bound) -> Any:
 
 def _identity(b: Builder, a: Bound) -> Any:
     return a["x"]
+
+
+def _contiguous(b: Builder, a: Bound) -> Any:
+    """A copy only where torch makes one: a view after it needs the elements in order."""
+    x: Var = a["x"]
+    return x if x.fake.is_contiguous() else b.emit(table()["contiguous"], (x,))
+
+
+def _clone(b: Builder, a: Bound) -> Any:
+    ordered = a.get("memory_format") is torch.contiguous_format and not a["x"].fake.is_contiguous()
+    return b.emit(table()["contiguous" if ordered else "clone"], (a["x"],))
 
 
 def _softmax(name: str) -> Callable[[Builder, Bound], Any]:
@@ -250,7 +266,8 @@ SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     "to": _to,
     "_to_copy": lambda b, a: _to(b, {**a, "copy": True}),
     "type_as": _to,
-    "contiguous": _identity,
+    "contiguous": _contiguous,
+    "clone": _clone,
     "identity": _identity,
     "lift_fresh_copy": _identity,
     "lift_fresh": _identity,

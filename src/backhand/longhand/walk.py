@@ -92,6 +92,7 @@ class _Walk:
         self.uses: dict[str, int] = {}
         self.steps: list[Step] = []
         self.renamed: dict[str, Var] = {}
+        self.claimed: set[str] = set()  # values that are some operand's gradient already
         self.labels = self._labels()
 
     def _labels(self) -> dict[str, str]:
@@ -217,6 +218,8 @@ class _Walk:
         """What was spread, if the last thing done to ``gradient`` was to spread it."""
         if not self.b.nodes or self.b.nodes[-1].op != "expand":
             return gradient
+        if gradient.value.name in self.claimed:
+            return gradient
         node = self.b.nodes[-1]
         source = next(node.operands())
         if node.outs[0].name != gradient.value.name or len(source.shape) != gradient.rank:
@@ -233,7 +236,8 @@ class _Walk:
         is_last = bool(self.b.nodes) and any(
             out.name == total.value.name for out in self.b.nodes[-1].outs
         )
-        if total.value.var is not None or not is_last or len(self.b.nodes[-1].outs) > 1:
+        taken = total.value.var is not None or total.value.name in self.claimed
+        if taken or not is_last or len(self.b.nodes[-1].outs) > 1:
             if operand.var is None:
                 return total
             total = op.identity(total)
@@ -247,6 +251,7 @@ class _Walk:
         self.b.nodes[-1] = replace(node, outs=outs)
         var = self.b.register(Var(self.b, value, total.fake))
         self.renamed[total.value.name] = var
+        self.claimed.add(value.name)
         return var
 
 
