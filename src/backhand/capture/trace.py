@@ -17,6 +17,13 @@ from types import CodeType, FrameType
 from typing import Any
 
 import torch
+
+# The tracer imports these at the first capture, for a second or more: better when backhand is.
+import torch._inductor.sizevars
+import torch._subclasses.schema_check_mode
+import torch.export._trace
+import torch.fx.experimental.validator
+import torch.fx.passes._tensorify_python_scalars
 import torch.utils._pytree as pytree
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, get_proxy_slot, make_fx
 from torch.overrides import TorchFunctionMode
@@ -126,6 +133,11 @@ class CaptureMode(TorchFunctionMode):
         frame = sys._getframe(1)
         key = self.counter.key(func, frame)
         self.refusals.check(func, frame, args, kwargs)
+        # What is made from here on belongs to this call, the tensors of a range included.
+        proxy_mode = get_proxy_mode()
+        assert proxy_mode is not None
+        graph = proxy_mode.tracer.graph
+        before = graph._root.prev  # the last node so far
         if func == _DATA_GET:
             func, args = torch.Tensor.detach, (args[0],)
         elif func == _REQUIRES_GRAD:
@@ -137,10 +149,6 @@ class CaptureMode(TorchFunctionMode):
             args = (args[0], with_tensors(args[1]), *args[2:])
         elif any(isinstance(a, SymbolicRange) for a in args):
             args = tuple(a.concrete() if isinstance(a, SymbolicRange) else a for a in args)
-        proxy_mode = get_proxy_mode()
-        assert proxy_mode is not None
-        graph = proxy_mode.tracer.graph
-        before = graph._root.prev  # the last node so far
         out = func(*args, **kwargs)
         made = []
         node = graph._root.prev
