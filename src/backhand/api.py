@@ -186,7 +186,7 @@ class Backprop:
         # the seed of a scalar loss goes between the forward and the backward statements
         position = _position_of(statements, marker)
         body = [*head, *statements[:position], *seeds, *statements[position:]]
-        returns = f"return ({', '.join(outputs)},), ({', '.join(gradients)},)"
+        returns = f"return ({', '.join(outputs)},), {_tuple_text(gradients)}"
         parameters = [*self._parameters, *([] if self.scalar else upstream)]
         return compile_function(f"{self.name}_and_backward", parameters, [*body, returns])
 
@@ -372,6 +372,10 @@ def _differentiable(captured: Captured) -> list[str]:
         and leaf.value.is_floating_point()
         and leaf.kind != "buffer"
     ]
+
+
+def _tuple_text(names: Sequence[str]) -> str:
+    return f"({', '.join(names)},)" if names else "()"
 
 
 def _position_of(statements: Sequence[str], count: int) -> int:

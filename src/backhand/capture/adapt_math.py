@@ -78,6 +78,7 @@ RENAMED_MATH = {
     "nanmedian.dim": "nanmedian_dim",
     "log_sigmoid.default": "logsigmoid",
     "_prelu_kernel.default": "prelu",
+    "_euclidean_dist.default": "euclidean_dist",
 }
 # Composite overloads whose arguments are not the table's.
 DECOMPOSED_MATH = frozenset(

@@ -146,7 +146,7 @@ cumprod(x, dim, *, dtype=None)                      | method
 any(x, dim=None, *, keepdim=False)                  | method
 all(x, dim=None, *, keepdim=False)                  | method
 count_nonzero(x, dim=())                            | method
-sort(x, dim=-1, *, descending=False, stable=False)  | torch.sort | outs=2
+sort(x, *, dim=-1, descending=False, stable=False)  | torch.sort | outs=2
 argsort(x, dim=-1, *, descending=False)             | torch.argsort
 topk(x, k, dim=-1, *, largest=True, sorted=True)    | method | outs=2
 

@@ -23,6 +23,7 @@ special_zeta(x, other)                  | torch.special.zeta
 igamma(x, other)                        | torch.igamma
 igammac(x, other)                       | torch.igammac
 mvlgamma(x, p)                          | torch.mvlgamma
+fill(x, value)                          | torch.fill
 celu(x, alpha=1.0)                      | torch.nn.functional.celu
 isposinf(x)                             | torch.isposinf
 isneginf(x)                             | torch.isneginf
@@ -41,6 +42,7 @@ cummax(x, dim)                                      | method | outs=2
 cummin(x, dim)                                      | method | outs=2
 logcumsumexp(x, dim)                                | method
 dist(x, other, p=2)                                 | torch.dist
+euclidean_dist(x1, x2)                              | torch.ops.aten._euclidean_dist
 renorm(x, p, dim, maxnorm)                          | method
 
 [gradient]

@@ -74,6 +74,25 @@ def _dist(c: Context) -> Gradients:
 
 
 @rule(
+    "euclidean_dist",
+    (sample(T((3, 4)), T((5, 4))), sample(T((2, 3, 4)), T((2, 5, 4)))),
+    exactness="subgradient",
+    tex={"x1": "\\sum_j (x_i - z_j)\\,g_{ij}/y_{ij}", "x2": "\\sum_i (z_j - x_i)\\,g_{ij}/y_{ij}"},
+    domain="0 where two points coincide",
+)
+def _euclidean_dist(c: Context) -> Gradients:
+    first, second = c["x1"], c["x2"]
+    ratio = op.masked_fill(c.g / c.y, c.y.eq(0), 0)
+    out: dict[str, Var] = {}
+    if c.needs("x1"):
+        out["x1"] = first * op.sum(ratio, -1, keepdim=True) - ratio @ second
+    if c.needs("x2"):
+        across = op.transpose(ratio, -2, -1)
+        out["x2"] = second * op.unsqueeze(op.sum(ratio, -2), -1) - across @ first
+    return out
+
+
+@rule(
     "renorm",
     (sample(T((3, 4)), 2, 0, 1.0), sample(T((3, 4)), 1, 1, 0.5)),
     exactness="almost everywhere",

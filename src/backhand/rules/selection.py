@@ -223,3 +223,15 @@ def _tril(c: Context) -> Gradients:
 @rule("triu", TRIANGLES, tex={"x": "[j \\ge i + k]"})
 def _triu(c: Context) -> Gradients:
     return {"x": op.triu(c.g, c["diagonal"])}
+
+
+@rule(
+    "fill",
+    (sample(T((3, 4)), 0.5), sample(T((3, 4)), T(()))),
+    tex={"x": "0", "value": "\\sum g"},
+)
+def _fill(c: Context) -> Gradients:
+    return {
+        "x": op.zeros_like(c.g) if c.needs("x") else None,
+        "value": op.sum(c.g) if c.needs("value") else None,
+    }
