@@ -62,6 +62,10 @@ def resolve(path: str) -> Callable[..., Any]:
 
 
 def _index(x: torch.Tensor, indices: tuple[Any, ...]) -> torch.Tensor:
+    if any(isinstance(i, torch.Tensor) and i.dim() == 0 for i in indices):
+        # a subscript would read a 0-d index's value, which a tensor without data has not
+        picked: torch.Tensor = torch.ops.aten.index.Tensor(x, list(indices))
+        return picked
     return x[tuple(slice(None) if i is None else i for i in indices)]
 
 
