@@ -128,6 +128,8 @@ class Converter:
         value = node.meta.get("val")
         if isinstance(value, torch.Tensor):
             self.storages[_storage(value)] = member
+        if origin == "buffer":
+            self.inert.add(var.value.name)
 
     def _constant(self, node: FxNode) -> None:
         found: Any = self.trace.graph
@@ -202,8 +204,8 @@ class Converter:
         if not supported(target):
             raise UnsupportedError(f"the operator {op_name(target)} is not supported")
         bound = bind(target, self._args(node.args), {k: self._args(v) for k, v in node.kwargs.items()})
-        result = adapt(self.b, target, bound)
         value = node.meta.get("val")
+        result = adapt(self.b, target, bound, value)
         if isinstance(result, tuple):
             vals = value if isinstance(value, (tuple, list)) else (value,) * len(result)
             self.members[node] = tuple(
@@ -241,6 +243,8 @@ class Converter:
             first = next(k for k, v in bound.items() if isinstance(v, Var))
             again = adapt(self.b, target, {**bound, first: new_parent})
             out: Var = again[i] if isinstance(again, tuple) else again
+            if new_parent.value.name in self.inert:
+                self.inert.add(out.value.name)
             return out
 
         return alias.viewed(
@@ -250,7 +254,13 @@ class Converter:
             alias.inverse_of_view(name, bound, i),
             detached=(name == "stop_gradient" or not self.grad)
             and parent.value.value.name not in self.inert,
+            fragile=self._fragile(name),
         )
+
+    def _fragile(self, view: str) -> str:
+        if view in ("split", "split_with_sizes", "chunk", "unbind"):
+            return f"this is one of several views that {view} made"
+        return "" if self.grad else "this view was made under no_grad"
 
     def _note_inert(self, result: Var, bound: dict[str, Any]) -> None:
         operands = [v for arg in bound.values() for v in _vars_in(arg)]
@@ -294,13 +304,17 @@ class Converter:
                 None,
                 "use the form that returns a new tensor (no out=…)",
             )
+        if torch.Tag.inplace_view in target.tags:
+            raise CaptureError(
+                f"{base} changes a tensor's shape (or its history) in place",
+                None,
+                f"use x = x.{base.removesuffix('_')}(…), which gives a new tensor",
+            )
         call = self.call_of.get(node)
         first = node.args[0]
         member = self.members.get(first)  # type: ignore[arg-type]
         if not isinstance(member, alias.Member):
             raise CaptureError("an in-place update of a value that is not a tensor")
-        if member.family.origin == "buffer":
-            return  # running statistics: the state of a module, no part of the gradient
         if member.family.origin in ("input", "constant"):
             what = "an input" if member.family.origin == "input" else "a tensor from outside"
             raise CaptureError(
@@ -318,16 +332,27 @@ class Converter:
                 "compute a new tensor instead of updating this one",
             )
         bound = bind(target, args, kwargs)
-        new = self._functional(base.removesuffix("_"), overload, bound, old)
+        self.members[node] = member
+        try:
+            new = self._functional(base.removesuffix("_"), overload, bound, old)
+        except UnsupportedError as error:
+            if member.family.origin != "buffer":
+                raise
+            # the state of a module that this forward pass may never read again
+            member.family.unknown = error.message
+            return
         if new.dtype != old.dtype:
             new = op.to(new, old.dtype)
         if new.shape != old.shape:
             new = op.expand(new, old.shape)
-        if not self.grad:
-            self.frozen.add(new.value.name)
         self._note_inert(new, {"old": old, **bound})
-        alias.write(member, new, self._where(call))
-        self.members[node] = member
+        if not self.grad and new.value.floating:
+            new = op.stop_gradient(new)  # so that nothing made from the storage lets it through
+            self.inert.add(new.value.name)
+        replaced = alias.write(member, new, self._where(call), self.grad)
+        for before, after in replaced:
+            if before.value.name in self.inert and new.value.name in self.inert:
+                self.inert.add(after.value.name)
 
     def _functional(self, base: str, overload: str, bound: dict[str, Any], old: Var) -> Var:
         if base == "copy":

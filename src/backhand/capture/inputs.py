@@ -165,6 +165,8 @@ def fake_inputs(leaves: list[Leaf], symbolic: bool) -> tuple[list[Any], SizeCont
     env = ShapeEnv(duck_shape=False, specialize_zero_one=True) if symbolic else None
     mode = FakeTensorMode(shape_env=env, static_shapes=None if symbolic else True)
     mode.allow_non_fake_inputs = True
+    # With symbolic sizes, torch spends longer on keeping its cache than on the work it saves.
+    mode.cache_enabled = False
     context = SizeContext(env, mode)
     fakes: list[Any] = []
     for leaf in leaves:

@@ -15,7 +15,7 @@ import sympy
 import torch
 
 from ..errors import ProgramError
-from .invoke import dtype_name, invoke
+from .invoke import dtype_name, dtype_of, invoke
 from .ir import Node, Value
 from .ops import Op, get_op
 from .sizes import Dim, Scalar, Size, Symbol, number_value, symbol
@@ -30,12 +30,16 @@ class SizeContext:
         self._to_ours: dict[sympy.Symbol, sympy.Symbol] = {}
         self._to_torch: dict[sympy.Symbol, sympy.Symbol] = {}
         self.symbols: tuple[Symbol, ...] = ()
+        self._dims: dict[sympy.Expr, Dim] = {}
+        self._hints: dict[Size, int] = {}
 
     def name_symbols(self, named: Mapping[sympy.Symbol, Symbol]) -> None:
         """Say which of torch's symbols carries which of our names."""
         self._to_ours = {theirs: symbol(ours.name) for theirs, ours in named.items()}
         self._to_torch = {ours: theirs for theirs, ours in self._to_ours.items()}
         self.symbols = tuple(named.values())
+        self._dims.clear()
+        self._hints.clear()
 
     def hints(self) -> dict[str, int]:
         return {s.name: s.hint for s in self.symbols}
@@ -44,8 +48,26 @@ class SizeContext:
         """One of torch's sizes as an ``int`` or a ``Size``."""
         if isinstance(size, int):
             return size
-        expr = self.shape_env.simplify(size.node.expr)
-        return Size.of(expr.xreplace(self._to_ours))
+        expr = size.node.expr
+        known = self._dims.get(expr)
+        if known is None:
+            simple = self.shape_env.simplify(expr)
+            known = self._dims[expr] = Size.of(simple.xreplace(self._to_ours))
+        return known
+
+    def hint(self, number: Any) -> Any:
+        """A number at the example's sizes."""
+        if isinstance(number, Size):
+            known = self._hints.get(number)
+            if known is None:
+                known = self._hints[number] = number.evaluate(self.hints())
+            return known
+        return number_value(number, self.hints()) if isinstance(number, Scalar) else number
+
+    def empty(self, value: Value) -> torch.Tensor:
+        """A tensor without data for a value."""
+        with self.active():
+            return torch.empty([self.to_torch(d) for d in value.shape], dtype=dtype_of(value.dtype))
 
     def shape(self, tensor: torch.Tensor) -> tuple[Dim, ...]:
         return tuple(self.dim(s) for s in tensor.shape)
@@ -54,11 +76,8 @@ class SizeContext:
         """A number as torch takes it: a size as a symbolic integer, a float at the example."""
         if isinstance(number, Size):
             expr = number.expr.xreplace(self._to_torch)
-            hint = number.evaluate(self.hints())
-            return self.shape_env.create_symintnode(expr, hint=hint)
-        if isinstance(number, Scalar):
-            return number_value(number, self.hints())
-        return number
+            return self.shape_env.create_symintnode(expr, hint=self.hint(number))
+        return self.hint(number) if isinstance(number, Scalar) else number
 
     def active(self) -> AbstractContextManager[Any]:
         return self.fake_mode if self.fake_mode is not None else nullcontext()
@@ -86,15 +105,42 @@ class Builder:
                 self.taken.add(name)
                 return name
 
-    def emit(self, op: Op, args: tuple[Any, ...]) -> Any:
-        """Record one node; returns its ``Var`` (a tuple of them for several outputs)."""
+    def emit(self, op: Op, args: tuple[Any, ...], known: Any = None) -> Any:
+        """Record one node; returns its ``Var`` (a tuple of them for several outputs).
+
+        ``known`` is the result, if somebody has it: it is checked at the example's sizes.
+        """
+        outs, many = self._results(op, args, known)
+        self.nodes.append(Node(op.name, tuple(map(_strip, args)), tuple(v.value for v in outs)))
+        return outs if many else outs[0]
+
+    def _results(self, op: Op, args: tuple[Any, ...], known: Any) -> tuple[tuple[Var, ...], bool]:
+        shape = _broadcast(args) if op.kind == "elementwise" and op.outs == 1 else None
+        if known is not None or shape is not None:
+            # Symbolic sizes are slow: the shape is known, so plain numbers are enough to tell the
+            # dtype and to notice a shape that is not the one expected.
+            with torch.no_grad():
+                result = invoke(op, tuple(self._at_example(a) for a in args))
+            if known is not None:
+                if _same_kind(self, result, known):
+                    many = isinstance(known, (tuple, list))
+                    return tuple(self._wrap(r) for r in (known if many else (known,))), many
+            elif tuple(result.shape) == tuple(map(self.context.hint, shape or ())):
+                value = Value(self.fresh(), shape or (), dtype_name(result.dtype))
+                return (self.register(Var(self, value, None)),), False
         fakes = tuple(self._fake(a) for a in args)
         with self.context.active(), torch.no_grad():
             result = invoke(op, fakes)
         many = isinstance(result, (tuple, list))
-        outs = tuple(self._wrap(r) for r in (result if many else (result,)))
-        self.nodes.append(Node(op.name, tuple(map(_strip, args)), tuple(v.value for v in outs)))
-        return outs if many else outs[0]
+        return tuple(self._wrap(r) for r in (result if many else (result,))), many
+
+    def _at_example(self, arg: Any) -> Any:
+        if isinstance(arg, Var):
+            shape = [self.context.hint(d) for d in arg.shape]
+            return torch.empty(shape, dtype=dtype_of(arg.dtype), device="meta")
+        if isinstance(arg, tuple):
+            return tuple(self._at_example(a) for a in arg)
+        return self.context.hint(arg)
 
     def _wrap(self, fake: torch.Tensor | None) -> Var:
         if fake is None:  # an output that a kernel was told not to compute
@@ -115,6 +161,32 @@ class Builder:
         return self.context.to_torch(arg)
 
 
+def _broadcast(args: tuple[Any, ...]) -> tuple[Dim, ...] | None:
+    """The shape that elementwise operands broadcast to, if it can be told from theirs."""
+    shapes = [a.shape for a in args if isinstance(a, Var)]
+    if not shapes or any(isinstance(a, tuple) for a in args):
+        return None
+    out: list[Dim] = []
+    for i in range(1, max(map(len, shapes)) + 1):
+        sizes = {s[-i] for s in shapes if len(s) >= i}
+        wide = sizes - {1}
+        if len(wide) > 1:
+            return None
+        out.append(wide.pop() if wide else 1)
+    return tuple(reversed(out))
+
+
+def _same_kind(builder: Builder, result: Any, known: Any) -> bool:
+    """Whether a result at the example's sizes has the shapes and dtypes of the known one."""
+    ours = result if isinstance(result, (tuple, list)) else (result,)
+    theirs = known if isinstance(known, (tuple, list)) else (known,)
+    return len(ours) == len(theirs) and all(
+        a.dtype == b.dtype
+        and tuple(a.shape) == tuple(map(builder.context.hint, builder.context.shape(b)))
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
 def _strip(arg: Any) -> Any:
     if isinstance(arg, Var):
         return arg.value
@@ -126,12 +198,19 @@ def _strip(arg: Any) -> Any:
 class Var:
     """A value under construction: arithmetic and ``op.name(...)`` on it are recorded."""
 
-    __slots__ = ("builder", "fake", "value")
+    __slots__ = ("_fake", "builder", "value")
 
-    def __init__(self, builder: Builder, value: Value, fake: torch.Tensor) -> None:
+    def __init__(self, builder: Builder, value: Value, fake: torch.Tensor | None) -> None:
         self.builder = builder
         self.value = value
-        self.fake = fake
+        self._fake = fake
+
+    @property
+    def fake(self) -> torch.Tensor:
+        """A tensor without data of this shape and dtype, made when somebody asks for it."""
+        if self._fake is None:
+            self._fake = self.builder.context.empty(self.value)
+        return self._fake
 
     @property
     def shape(self) -> tuple[Dim, ...]:
