@@ -231,7 +231,11 @@ def _nll_loss_backward(
     classes = 0 if x.rank == 1 else 1
     counted = op.ne(target, ignore_index)
     chosen = op.where(counted, target, 0)
-    scale = op.to(counted, x.dtype) if weight is None else counted * op.index(weight, (chosen,))
+    if weight is None:
+        scale = op.to(counted, x.dtype)
+    else:
+        flat = op.index(weight, (op.reshape(chosen, (-1,)),))
+        scale = counted * op.reshape(flat, chosen.shape)
     scale = g * (scale / op.sum(scale) if reduction == MEAN else scale)
     scale = op.where(counted, -scale, 0.0)
     placed: Var = op.scatter(
