@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import UnsupportedError
 from ..program.build import Var, many, op
-from ..program.sizes import Size
+from ..program.sizes import Scalar, Size
 from .base import Context, Gradients, T, nondifferentiable, plain, rule, sample
 
 HEADS = T((1, 2, 4, 3))
@@ -59,9 +59,8 @@ def _attention_backward(
 ) -> tuple[Var, Var, Var]:
     width = query.shape[-1]
     if scale is None:
-        if isinstance(width, Size):
-            raise UnsupportedError("the width of an attention head must be a fixed number")
-        scale = 1 / math.sqrt(width)
+        symbolic = isinstance(width, Size)
+        scale = Scalar("div", (1, Scalar("sqrt", (width,)))) if symbolic else 1 / math.sqrt(width)
     scores = scale * (query @ op.transpose(key, -2, -1))
     if attn_mask is not None:
         scores = scores + attn_mask
