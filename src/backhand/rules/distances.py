@@ -22,6 +22,10 @@ NORMS = (
 )
 
 
+# The dtype in which torch (on a CPU) adds up what renorm measures.
+WIDER = {"float16": "float32", "bfloat16": "float32", "float32": "float64"}
+
+
 def norm_gradient(g: Var, x: Var, p: float, y: Var, dim: Any) -> Var | None:
     """The gradient of a ``p``-norm; ``g`` and ``y`` broadcast against ``x``. None: it has none."""
     if not isinstance(p, (int, float)):
@@ -101,7 +105,7 @@ def _euclidean_dist(c: Context) -> Gradients:
 def _renorm(c: Context) -> Gradients:
     x, g, p, bound = c.x, c.g, c["p"], c["maxnorm"]
     others = tuple(a for a in axes(None, x.rank) if a != c["dim"] % x.rank)
-    wide = "float32" if x.dtype in ("float16", "bfloat16") else None
+    wide = WIDER.get(x.dtype)
     norm = op.vector_norm(x, p, others, keepdim=True, dtype=wide)
     total = op.sum(x * g, others, keepdim=True, dtype=wide)
     slope = norm_gradient(total, x, p, norm, others)
