@@ -14,7 +14,7 @@ from typing import Any
 import sympy
 import torch
 
-from ..errors import ProgramError
+from ..errors import ProgramError, UnsupportedError
 from .invoke import dtype_name, dtype_of, invoke
 from .ir import Node, Value
 from .ops import Op, get_op
@@ -110,7 +110,10 @@ class Builder:
 
         ``known`` is the result, if somebody has it: it is checked at the example's sizes.
         """
-        outs, many = self._results(op, args, known)
+        try:
+            outs, many = self._results(op, args, known)
+        except ZeroDivisionError as error:  # a mean of nothing, where torch divides by its size
+            raise UnsupportedError(f"torch cannot tell the shape of {op.name} here: {error}") from error
         self.nodes.append(Node(op.name, tuple(map(_strip, args)), tuple(v.value for v in outs)))
         return outs if many else outs[0]
 
