@@ -57,8 +57,6 @@ leaky_relu_backward(g, x, negative_slope, is_result) | torch.ops.aten.leaky_relu
 hardtanh_backward(g, x, min_val, max_val)           | torch.ops.aten.hardtanh_backward
 hardsigmoid_backward(g, x)                          | torch.ops.aten.hardsigmoid_backward
 hardswish_backward(g, x)                            | torch.ops.aten.hardswish_backward
-hardshrink_backward(g, x, lambd)                    | torch.ops.aten.hardshrink_backward
-softshrink_backward(g, x, lambd)                    | torch.ops.aten.softshrink_backward
 logit_backward(g, x, eps)                           | torch.ops.aten.logit_backward
 glu_backward(g, x, dim)                             | torch.ops.aten.glu_backward
 prelu_backward(g, x, weight)                        | torch.ops.aten._prelu_kernel_backward | outs=2

@@ -230,6 +230,12 @@ def _hardswish_backward(g: Var, x: Var) -> Var:
     return op.where(x <= -3.0, 0.0, op.where(x < 3.0, g * (x / 3 + 0.5), g))
 
 
+def _outside(c: Context) -> Var:
+    """The upstream where ``x`` lies outside the bounds (NaN does)."""
+    x, lambd = c.x, c["lambd"]
+    return op.masked_fill(c.g, op.logical_and(x >= -lambd, x <= lambd), 0)
+
+
 SHRINKS = (sample(T((3, 4))), sample(T((3, 4)), 0.2))
 
 
@@ -242,7 +248,7 @@ SHRINKS = (sample(T((3, 4))), sample(T((3, 4)), 0.2))
     special=(-0.5, 0.5, *FAR),
 )
 def _hardshrink(c: Context) -> Gradients:
-    return {"x": op.hardshrink_backward(c.g, c.x, c["lambd"])}
+    return {"x": _outside(c)}
 
 
 @rule(
@@ -254,18 +260,7 @@ def _hardshrink(c: Context) -> Gradients:
     special=(-0.5, 0.5, *FAR),
 )
 def _softshrink(c: Context) -> Gradients:
-    return {"x": op.softshrink_backward(c.g, c.x, c["lambd"])}
-
-
-@plain("hardshrink_backward")
-def _hardshrink_backward(g: Var, x: Var, lambd: float) -> Var:
-    inside = op.logical_and(x >= -lambd, x <= lambd)
-    return op.masked_fill(g, inside, 0)
-
-
-@plain("softshrink_backward")
-def _softshrink_backward(g: Var, x: Var, lambd: float) -> Var:
-    return op.masked_fill(g, op.logical_and(x >= -lambd, x <= lambd), 0)
+    return {"x": _outside(c)}
 
 
 @rule("logsigmoid", ANY, tex={"x": "\\sigma(-x)"}, special=FAR)
