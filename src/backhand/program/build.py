@@ -64,11 +64,6 @@ class SizeContext:
             return known
         return number_value(number, self.hints()) if isinstance(number, Scalar) else number
 
-    def empty(self, value: Value) -> torch.Tensor:
-        """A tensor without data for a value."""
-        with self.active():
-            return torch.empty([self.to_torch(d) for d in value.shape], dtype=dtype_of(value.dtype))
-
     def shape(self, tensor: torch.Tensor) -> tuple[Dim, ...]:
         return tuple(self.dim(s) for s in tensor.shape)
 
@@ -113,7 +108,8 @@ class Builder:
         try:
             outs, many = self._results(op, args, known)
         except ZeroDivisionError as error:  # a mean of nothing, where torch divides by its size
-            raise UnsupportedError(f"torch cannot tell the shape of {op.name} here: {error}") from error
+            message = f"torch cannot tell the shape of {op.name} here: {error}"
+            raise UnsupportedError(message) from error
         self.nodes.append(Node(op.name, tuple(map(_strip, args)), tuple(v.value for v in outs)))
         return outs if many else outs[0]
 
@@ -130,7 +126,11 @@ class Builder:
                     return tuple(self._wrap(r) for r in (known if many else (known,))), many
             elif tuple(result.shape) == tuple(map(self.context.hint, shape or ())):
                 value = Value(self.fresh(), shape or (), dtype_name(result.dtype))
-                return (self.register(Var(self, value, None)),), False
+                var = self.register(Var(self, value, (op, args)))
+                var.depth = 1 + max(a.depth for a in args if isinstance(a, Var))
+                if var.depth > 50:  # asking for a fake asks for its operands': not too deep
+                    var.fake  # noqa: B018
+                return (var,), False
         fakes = tuple(self._fake(a) for a in args)
         with self.context.active(), torch.no_grad():
             result = invoke(op, fakes)
@@ -201,18 +201,25 @@ def _strip(arg: Any) -> Any:
 class Var:
     """A value under construction: arithmetic and ``op.name(...)`` on it are recorded."""
 
-    __slots__ = ("_fake", "builder", "value")
+    __slots__ = ("_fake", "builder", "depth", "value")
 
-    def __init__(self, builder: Builder, value: Value, fake: torch.Tensor | None) -> None:
+    def __init__(
+        self, builder: Builder, value: Value, fake: torch.Tensor | tuple[Op, tuple[Any, ...]]
+    ) -> None:
         self.builder = builder
         self.value = value
         self._fake = fake
+        self.depth = 0
 
     @property
     def fake(self) -> torch.Tensor:
-        """A tensor without data of this shape and dtype, made when somebody asks for it."""
-        if self._fake is None:
-            self._fake = self.builder.context.empty(self.value)
+        """A tensor without data of this shape, dtype and strides, made when somebody asks."""
+        if isinstance(self._fake, tuple):
+            op, args = self._fake
+            fakes = tuple(self.builder._fake(a) for a in args)
+            with self.builder.context.active(), torch.no_grad():
+                made: torch.Tensor = invoke(op, fakes)
+            self._fake, self.depth = made, 0
         return self._fake
 
     @property
