@@ -299,6 +299,7 @@ def _frexp(c: Context) -> Gradients:
 
 unary("identity", lambda g, x, y: g, ANY, tex="1")
 unary("clone", lambda g, x, y: g, ANY, tex="1")
+unary("contiguous", lambda g, x, y: g, ANY, tex="1")
 
 
 @rule(
