@@ -17,7 +17,10 @@ from ..program.build import Var, op
 
 @dataclass
 class Member:
-    """One tensor of a family: the parent it views, how to view it, how to write through the view."""
+    """One tensor of a family: the parent it views, how to view it, how to write through the view.
+
+    ``fragile`` is the reason why autograd gives a view up once its storage is written to.
+    """
 
     family: Family
     parent: Member | None
@@ -26,14 +29,21 @@ class Member:
     value: Var
     version: int
     detached: bool = False
+    fragile: str = ""
 
 
 @dataclass
 class Family:
-    """Tensors of one storage. ``version`` counts the writes; ``origin`` says where it comes from."""
+    """Tensors of one storage. ``version`` counts the writes; ``origin`` says where it comes from.
+
+    ``tracked`` is the version of the last write that autograd saw; ``unknown`` says why nobody knows
+    the storage's content any more.
+    """
 
     origin: str
     version: int = 0
+    tracked: int = 0
+    unknown: str = ""
     members: list[Member] = field(default_factory=list)
 
 
@@ -51,32 +61,55 @@ def viewed(
     view: Callable[[Var], Var],
     scatter: Callable[[Var, Var], Var] | None,
     detached: bool = False,
+    fragile: str = "",
 ) -> Member:
     """A member that views ``parent``."""
-    detached = detached or parent.detached
-    member = Member(parent.family, parent, view, scatter, value, parent.family.version, detached)
+    detached, fragile = detached or parent.detached, fragile or parent.fragile
+    version = parent.family.version
+    member = Member(parent.family, parent, view, scatter, value, version, detached, fragile)
     parent.family.members.append(member)
     return member
 
 
 def read(member: Member) -> Var:
     """The member's value now, made again from its parent if the family was written to since."""
+    if member.family.unknown:
+        raise CaptureError(member.family.unknown)
     if member.version != member.family.version and member.parent is not None:
+        if member.fragile and member.version < member.family.tracked:
+            raise _given_up(member, None)
         assert member.view is not None
         member.value = member.view(read(member.parent))
         member.version = member.family.version
     return member.value
 
 
-def write(member: Member, value: Var, where: Location | None) -> None:
-    """Set the member's value and, through the views, that of everything that shares its storage."""
+def _given_up(member: Member, where: Location | None) -> CaptureError:
+    return CaptureError(
+        f"{member.fragile}: autograd does not allow it together with in-place updates",
+        where,
+        "use slices (x[:, :k]) instead, made where gradients are recorded",
+    )
+
+
+def write(
+    member: Member, value: Var, where: Location | None, tracked: bool = True
+) -> list[tuple[Var, Var]]:
+    """Set the member's value and, through the views, that of everything that shares its storage.
+
+    ``tracked``: autograd records the update. Returns each new value of a parent with its old one.
+    """
     if member.detached:
         raise CaptureError(
-            "an in-place update of a detached tensor changes the original behind autograd's back",
+            "an in-place update of a detached tensor, or of a view made under no_grad, changes the "
+            "original behind autograd's back",
             where,
             "compute a new tensor instead of updating this one",
         )
+    if member.fragile and tracked:
+        raise _given_up(member, where)
     chain: list[tuple[Member, Var]] = [(member, value)]
+    replaced: list[tuple[Var, Var]] = []
     current, written = member, value
     while current.parent is not None:
         if current.scatter is None:
@@ -86,12 +119,17 @@ def write(member: Member, value: Var, where: Location | None) -> None:
                 where,
                 "compute a new tensor instead of updating this one",
             )
-        written = current.scatter(read(current.parent), written)
+        old = read(current.parent)
+        written = current.scatter(old, written)
+        replaced.append((old, written))
         current = current.parent
         chain.append((current, written))
     member.family.version += 1
+    if tracked:
+        member.family.tracked = member.family.version
     for changed, new in chain:
         changed.value, changed.version = new, member.family.version
+    return replaced
 
 
 def inverse_of_view(name: str, bound: dict[str, Any], out_index: int) -> Callable[[Var, Var], Var] | None:
@@ -110,9 +148,15 @@ def inverse_of_view(name: str, bound: dict[str, Any], out_index: int) -> Callabl
     if name == "slice":
         start, end, step = bound["start"], bound["end"], bound["step"]
         end = None if isinstance(end, int) and end >= 2**62 else end
-        return lambda parent, new: op.slice_scatter(
-            parent, new, bound["dim"] % parent.rank, start, end, step
-        )
+        start = None if type(start) is int and start == 0 else start
+
+        def into_slice(parent: Var, new: Var) -> Var:
+            dim = bound["dim"] % parent.rank
+            whole = start is None and step == 1 and (end is None or end == parent.shape[dim])
+            out: Var = new if whole else op.slice_scatter(parent, new, dim, start, end, step)
+            return out
+
+        return into_slice
     if name == "select":
         return lambda parent, new: op.select_scatter(
             parent, new, bound["dim"] % parent.rank, bound["index"]

@@ -73,6 +73,7 @@ class Converter:
     def run(self) -> Converted:
         placeholders = iter(zip(self.inputs, self.origins, strict=True))
         call: Call | None = None
+        views: list[tuple[Any, int, alias.Family, int]] = []
         for node in self.trace.graph.graph.nodes:
             call = self.call_of.get(node, call)
             before = len(self.b.nodes)
@@ -94,6 +95,16 @@ class Converter:
                 member = self.members.get(node)
                 if isinstance(member, alias.Member):
                     self.out.results[owner.key][i] = member.value.value.name
+                    mutated = getattr(node.target, "_schema", None) is not None and (
+                        node.target._schema.is_mutable  # type: ignore[union-attr]
+                    )
+                    if member.parent is not None:
+                        seen = -1 if mutated else member.version
+                        views.append((owner.key, i, member.family, seen))
+        for key, i, family, version in views:
+            if version < family.tracked:
+                # autograd gives the gradient to the storage's owner, not to the old view
+                self.out.results[key][i] = ""
         return self.out
 
     def _where(self, call: Call | None) -> Location | None:
@@ -241,17 +252,18 @@ class Converter:
 
         def view(new_parent: Var) -> Var:
             first = next(k for k, v in bound.items() if isinstance(v, Var))
-            again = adapt(self.b, target, {**bound, first: new_parent})
+            again = adapt(self.b, target, {**bound, first: self._cut(new_parent)})
             out: Var = again[i] if isinstance(again, tuple) else again
             if new_parent.value.name in self.inert:
                 self.inert.add(out.value.name)
             return out
 
+        inverse = alias.inverse_of_view(name, bound, i)
         return alias.viewed(
             parent,
             result,
             view,
-            alias.inverse_of_view(name, bound, i),
+            None if inverse is None else lambda old, new: inverse(self._cut(old), new),
             detached=(name == "stop_gradient" or not self.grad)
             and parent.value.value.name not in self.inert,
             fragile=self._fragile(name),
@@ -304,6 +316,9 @@ class Converter:
                 None,
                 "use the form that returns a new tensor (no out=…)",
             )
+        if name == "detach_.default" and self._read(node.args[0]).value.name in self.inert:
+            self.members[node] = self.members[node.args[0]]  # type: ignore[index]
+            return
         if torch.Tag.inplace_view in target.tags:
             raise CaptureError(
                 f"{base} changes a tensor's shape (or its history) in place",
@@ -345,8 +360,10 @@ class Converter:
             new = op.to(new, old.dtype)
         if new.shape != old.shape:
             new = op.expand(new, old.shape)
+        operands = [v.value.name for v in _vars_in((old, *bound.values()))]
+        flows = any(v not in self.inert or v in self.frozen for v in operands)
         self._note_inert(new, {"old": old, **bound})
-        if not self.grad and new.value.floating:
+        if not self.grad and new.value.floating and flows:
             new = op.stop_gradient(new)  # so that nothing made from the storage lets it through
             self.inert.add(new.value.name)
         replaced = alias.write(member, new, self._where(call), self.grad)
@@ -394,12 +411,16 @@ class Converter:
         if isinstance(member, tuple):
             raise CaptureError("a tuple of tensors where one was expected")
         var = alias.read(member)
+        return self._cut(var) if (self.grad if grad is None else grad) else var
+
+    def _cut(self, var: Var) -> Var:
+        """The value as autograd sees it: without a history if it was computed under no_grad."""
         name = var.value.name
-        if (self.grad if grad is None else grad) and name in self.frozen and var.value.floating:
-            if name not in self.stopped:
-                self.stopped[name] = op.stop_gradient(var)
-            return self.stopped[name]
-        return var
+        if name not in self.frozen or not var.value.floating:
+            return var
+        if name not in self.stopped:
+            self.stopped[name] = op.stop_gradient(var)
+        return self.stopped[name]
 
     def _number(self, node: FxNode) -> Number:
         """A size or a float made from sizes, as the author wrote the arithmetic."""

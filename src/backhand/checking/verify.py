@@ -120,7 +120,9 @@ class Observer(TorchFunctionMode):
         return out
 
     def _keeper(self, name: str) -> Callable[[torch.Tensor], None]:
-        def keep(gradient: torch.Tensor) -> None:
+        def keep(gradient: torch.Tensor | None) -> None:
+            if gradient is None:
+                return  # a part of a split that no gradient reaches
             self.truth[name] = gradient.detach()
 
         return keep

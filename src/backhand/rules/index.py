@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ..errors import UnsupportedError
 from ..program.build import Var, op
+from ..program.sizes import number_value
 from .base import Context, Gradients, T, nondifferentiable, plain, rule, sample
 from .views import zeros_for
 
@@ -156,12 +157,20 @@ def _put(c: Context) -> Gradients:
     return out
 
 
-def _source_fits(c: Context) -> None:
-    if c["src"].shape != c["index"].shape:
+def _from_places(c: Context) -> Var:
+    """The upstream at the places that ``src`` was written to."""
+    src, index = c["src"], c["index"]
+    out: Var = op.gather(c.g, c["dim"], index)
+    if src.shape == index.shape:
+        return out
+    hints = c.g.builder.context.hints()
+    if [number_value(d, hints) for d in src.shape] != [number_value(d, hints) for d in index.shape]:
         raise UnsupportedError(
             f"{c.node.op} has a gradient for its source only if source and index have one shape",
             hint="slice the source to the shape of the index first",
         )
+    out = op.expand(out, src.shape)  # equal in the example; fails where it is not
+    return out
 
 
 @rule("scatter", (sample(T((4, 3)), 0, _places((2, 3), 4), T((2, 3))),
@@ -173,8 +182,7 @@ def _scatter(c: Context) -> Gradients:
     if c.needs("x"):
         out["x"] = op.scatter(c.g, c["dim"], c["index"], 0)
     if c.needs("src"):
-        _source_fits(c)
-        out["src"] = op.gather(c.g, c["dim"], c["index"])
+        out["src"] = _from_places(c)
     return out
 
 
@@ -184,8 +192,7 @@ def _scatter(c: Context) -> Gradients:
 def _scatter_add(c: Context) -> Gradients:
     out: dict[str, Var] = {"x": c.g}
     if c.needs("src"):
-        _source_fits(c)
-        out["src"] = op.gather(c.g, c["dim"], c["index"])
+        out["src"] = _from_places(c)
     return out
 
 
