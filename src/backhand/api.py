@@ -17,6 +17,7 @@ from .checking.verify import autograd_truth, run_lines
 from .emit.listing import (
     Listing,
     compile_function,
+    names_in,
     preamble,
     print_backward,
     print_forward,
@@ -24,7 +25,7 @@ from .emit.listing import (
     size_names,
     with_deletions,
 )
-from .emit.python import Printer, sizes_read
+from .emit.python import Printer
 from .emit.torch_module import torch_module
 from .errors import InputError
 from .longhand import Backward, backward, expand_plain, recompute
@@ -113,7 +114,8 @@ class Backprop:
     def listing(self, spelling: str = "plain", shapes: bool = True) -> Listing:
         """The longhand in one spelling: ``plain`` for people, ``exact`` bit for bit autograd's."""
         derived = self.derived(spelling)
-        return print_backward(derived.program, self.symbols, self._seeds(derived), shapes)
+        seeds = self._seeds(derived)
+        return print_backward(derived.program, self.symbols, seeds, shapes, self.program)
 
     @cached_property
     def longhand(self) -> Listing:
@@ -175,7 +177,7 @@ class Backprop:
         program = self._forward_program(derived)
         lines, _ = print_forward(program, self.symbols)
         back = Printer(derived.program, size_names(self.symbols)).lines()
-        head = preamble(self.symbols, sizes_read(program) | sizes_read(derived.program))
+        head = preamble(self.symbols, names_in(line.text for line in (*lines, *back)))
         outputs = [printed_name(v) for v in program.outputs]
         gradients = [printed_name(v) for v in derived.program.outputs]
         keep = {*outputs, *gradients}

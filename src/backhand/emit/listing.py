@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import linecache
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from ..program.ir import Program, Value
+from ..program.ir import Program, Step
 from ..program.sizes import Dim, Size, Symbol, size_text
-from .python import Line, Printer, printed_name, sizes_read
+from .layout import WIDTH, broken
+from .python import Line, Printer, printed_name
 
 _serial = count()
 
@@ -60,34 +62,56 @@ def shape_text(shape: Sequence[Dim], symbols: Sequence[Symbol]) -> str:
 
 
 def print_backward(
-    program: Program, symbols: Sequence[Symbol], start: Sequence[str] = (), shapes: bool = True
+    program: Program,
+    symbols: Sequence[Symbol],
+    start: Sequence[str] = (),
+    shapes: bool = True,
+    forward: Program | None = None,
+    width: int = WIDTH,
 ) -> Listing:
-    """A backward program as people read it: one block per step, the forward line above it."""
-    printer = Printer(program, size_names(symbols))
-    rows: list[tuple[str, Value | None]] = []
-    lines: list[Line] = []
-    head = preamble(symbols, sizes_read(program))
-    for text in (*head, *start):
-        rows.append((text, None))
-    for step in program.steps:
-        made = printer.step_lines(step)
-        if not made:
-            continue
-        if rows:
-            rows.append(("", None))
-        if step.source:
-            rows.append((f"# {step.source}", None))
+    """A backward program as people read it: one block per step, the forward line above it.
+
+    With ``forward``, the shapes of its named values may be read; lines are broken at ``width``.
+    """
+    values = [] if forward is None else list(forward.values())
+    printer = Printer(program, size_names(symbols), forward=values)
+    blocks = [(step, made) for step in program.steps if (made := printer.step_lines(step))]
+    lines = [line for _, made in blocks for line in made]
+    used = names_in(line.text for line in lines)
+    head = preamble(symbols, used)
+    out: list[str] = [*head, *start]
+    before: Step | None = None
+    for step, made in blocks:
+        if before is None or not _one_statement(before, step):
+            if out:
+                out.append("")
+            if step.source:
+                out.append(f"# {step.source}")
+        before = step
         for line in made:
-            rows.append((line.text, line.assigns[-1] if line.assigns else None))
-        lines += made
-    texts = [_commented(text, value, symbols, shapes) for text, value in rows]
-    return Listing("\n".join(texts) + "\n", tuple(lines), program, head)
+            shape = _comment(line, symbols) if shapes else ""
+            out += broken(line.text, width, shape)
+    return Listing("\n".join(out) + "\n", tuple(lines), program, head)
 
 
-def _commented(text: str, value: Value | None, symbols: Sequence[Symbol], shapes: bool) -> str:
-    if value is None or not shapes:
-        return text
-    return f"{text}  # {shape_text(value.shape, symbols)}"
+def _one_statement(before: Step, step: Step) -> bool:
+    """Whether two neighbouring steps are parts of one statement: ``a, b = f(x), g(x)``."""
+    if not step.source or before.where != step.where:
+        return False
+    targets = {name.strip() for name in step.source.partition("=")[0].split(",")}
+    return len(targets) > 1 and {before.name, step.name} <= targets
+
+
+def _comment(line: Line, symbols: Sequence[Symbol]) -> str:
+    if not line.assigns:
+        return ""
+    shape = line.assigns[-1].shape
+    return f"  # {shape_text(shape, symbols)}" if shape else "  # scalar"
+
+
+def names_in(texts: Iterable[str]) -> set[str]:
+    """Every identifier that the source mentions, attributes aside."""
+    return {name for text in texts for name in re.findall(r"(?<![.\w])[^\W\d]\w*", text)}
 
 
 def print_forward(
@@ -95,7 +119,8 @@ def print_forward(
 ) -> tuple[list[Line], tuple[str, ...]]:
     """The forward pass's statements, and the size definitions they need."""
     printer = Printer(program, size_names(symbols))
-    return printer.lines(), preamble(symbols, sizes_read(program))
+    lines = printer.lines()
+    return lines, preamble(symbols, names_in(line.text for line in lines))
 
 
 def with_deletions(lines: Sequence[Line], keep: set[str], doomed: set[str]) -> list[str]:

@@ -7,13 +7,14 @@ statement. What is printed is what runs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..program.ir import Node, Program, Step, Value, dims_in
+from ..program.ir import Node, Program, Step, Value, dims_in, folded_values
 from ..program.ops import INFIX, PREFIX, PREFIX_STRENGTH, Op, get_op
-from ..program.sizes import ATOM, PRODUCT, UNARY, Scalar, Size, number_text, wrap
+from ..program.sizes import ATOM, PRODUCT, UNARY, Scalar, Size, wrap
+from .shapes import Shapes
 
 Piece = tuple[str, int]
 
@@ -40,13 +41,20 @@ def printed_name(value: Value) -> str:
 class Printer:
     """Prints one program. ``sizes`` gives the source text of every symbolic size.
 
-    ``inline=False`` gives every node a statement of its own.
+    ``inline=False`` gives every node a statement of its own. ``forward`` are values whose shapes
+    the text may read (text for people; elsewhere it would keep them in memory).
     """
 
-    def __init__(self, program: Program, sizes: Mapping[str, str], inline: bool = True) -> None:
+    def __init__(
+        self,
+        program: Program,
+        sizes: Mapping[str, str],
+        inline: bool = True,
+        forward: Iterable[Value] = (),
+    ) -> None:
         self.program = program
-        self.sizes = sizes
-        self.inline = inline
+        self.shapes = Shapes(program, sizes, forward)
+        self.foldable = folded_values(program) if inline else frozenset()
         self.reads: Counter[str] = Counter(
             v.name for node in program.nodes() for v in node.operands()
         )
@@ -62,11 +70,12 @@ class Printer:
     def step_lines(self, step: Step) -> list[Line]:
         """The statements of one step."""
         out: list[Line] = []
-        inside = Counter(v.name for node in step.nodes for v in node.operands())
+        self.shapes.enter_step(step)
         for node in step.nodes:
+            self.shapes.enter(node)
             piece = self.expression(node)
-            reads = self._reads(node)
-            if self._foldable(node, inside):
+            reads = (*self._reads(node), *self.shapes.read)
+            if node.outs[0].name in self.foldable:
                 self.folded[node.outs[0].name] = piece
                 if get_op(node.op).kind == "creation":
                     self.fresh.add(node.outs[0].name)
@@ -74,14 +83,6 @@ class Printer:
                 continue
             out.append(Line(self._statement(node, piece), self._assigned(node), reads, step))
         return out
-
-    def _foldable(self, node: Node, inside: Counter[str]) -> bool:
-        if not self.inline or len(node.outs) != 1:
-            return False
-        value = node.outs[0]
-        if value.var is not None or value.name in self.outputs or get_op(node.op).random:
-            return False
-        return self.reads[value.name] == 1 and inside[value.name] == 1
 
     def _assigned(self, node: Node) -> tuple[Value, ...]:
         return tuple(v for v in node.outs if self._wanted(v) or len(node.outs) == 1)
@@ -112,8 +113,10 @@ class Printer:
     def expression(self, node: Node) -> Piece:
         """The source text of a node's operation."""
         op = get_op(node.op)
-        if op.spelling == "custom":
+        if op.name in CUSTOM:
             return CUSTOM[op.name](self, node)
+        if op.name in ("transpose", "permute") and _swaps_a_matrix(node):
+            return _transposed(self, node)
         if op.spelling in INFIX and len(node.args) == 2:
             return self._infix(op, node)
         if op.spelling in PREFIX and len(node.args) == 1:
@@ -124,7 +127,10 @@ class Printer:
         texts = []
         for name, arg in zip(names, positional, strict=False):
             if name == op.spread and isinstance(arg, tuple) and arg:
-                texts += [self.piece(a)[0] for a in self._spread(op, node, arg)]
+                whole = self.shapes.whole(arg)
+                texts += (
+                    [whole] if whole else [self.piece(a)[0] for a in self._spread(op, node, arg)]
+                )
             else:
                 texts.append(self.argument(name, arg))
         texts += [f"{k}={self.argument(k, v)}" for k, v in keywords.items()]
@@ -174,17 +180,32 @@ class Printer:
         if isinstance(arg, str):
             return repr(arg), ATOM
         if isinstance(arg, tuple):
+            whole = self.shapes.whole(arg)
+            if whole:
+                return whole, ATOM
             inner = ", ".join(self.piece(a)[0] for a in arg)
             return f"({inner}{',' if len(arg) == 1 else ''})", ATOM
-        return number_text(arg, self.sizes)
+        return self.shapes.number(arg)
 
 
 # Operators that start from a tensor and write into it, and have a form that writes in place.
-FILLS = frozenset({"index_put", "scatter", "scatter_add", "index_add", "index_copy", "masked_scatter"})
+FILLS = frozenset(
+    {"index_put", "scatter", "scatter_add", "index_add", "index_copy", "masked_scatter"}
+)
 
 _FIELDS = {
-    op: ("values", "indices") for op in ("max_dim", "min_dim", "sort", "topk", "cummax", "cummin",
-                                        "median_dim", "kthvalue", "mode")
+    op: ("values", "indices")
+    for op in (
+        "max_dim",
+        "min_dim",
+        "sort",
+        "topk",
+        "cummax",
+        "cummin",
+        "median_dim",
+        "kthvalue",
+        "mode",
+    )
 }
 
 
@@ -201,15 +222,19 @@ def _slice(p: Printer, node: Node) -> Piece:
     if step != 1:
         part += f":{p.piece(step)[0]}"
     assert isinstance(dim, int) and isinstance(x, Value)
-    inside = ", ".join([":"] * (dim % len(x.shape)) + [part])
-    return f"{wrap(p.piece(x), ATOM)}[{inside}]", ATOM
+    return f"{wrap(p.piece(x), ATOM)}[{_along(dim, len(x.shape), part)}]", ATOM
 
 
 def _select(p: Printer, node: Node) -> Piece:
     x, dim, index = node.args
     assert isinstance(dim, int) and isinstance(x, Value)
-    inside = ", ".join([":"] * (dim % len(x.shape)) + [p.piece(index)[0]])
-    return f"{wrap(p.piece(x), ATOM)}[{inside}]", ATOM
+    return f"{wrap(p.piece(x), ATOM)}[{_along(dim, len(x.shape), p.piece(index)[0])}]", ATOM
+
+
+def _along(dim: int, rank: int, part: str) -> str:
+    """A subscript for one axis: ``:, part``, or ``..., part`` for the last of many."""
+    axis = dim % rank
+    return f"..., {part}" if axis == rank - 1 and rank > 2 else ", ".join([":"] * axis + [part])
 
 
 def _einsum(p: Printer, node: Node) -> Piece:
@@ -233,6 +258,29 @@ def _transposed(p: Printer, node: Node) -> Piece:
     return f"{wrap(p.piece(node.args[0]), ATOM)}.T", ATOM
 
 
+def _swaps_a_matrix(node: Node) -> bool:
+    """Whether a permutation is the transpose of a matrix, ``x.T``."""
+    x, *dims = node.args
+    if not isinstance(x, Value) or len(x.shape) != 2:
+        return False
+    if node.op == "permute":
+        return dims[0] in ((1, 0), (-1, 0), (1, -2), (-1, -2))
+    return set(dims) in ({0, 1}, {0, -1}, {-2, 1}, {-2, -1})
+
+
+def _full(p: Printer, node: Node) -> Piece:
+    size, fill, dtype = node.args
+    kind = None
+    if isinstance(fill, (bool, int, float)) and fill in (0, 1):
+        kind = "ones" if fill else "zeros"
+    texts = [p.piece(size)[0]]
+    if kind is None or dtype is None:
+        kind = "full"
+        texts.append(p.piece(fill)[0])
+    texts += [] if dtype is None else [f"dtype=torch.{dtype}"]
+    return f"torch.{kind}({', '.join(texts)})", ATOM
+
+
 def _mask(p: Printer, node: Node) -> Piece:
     x, keep = (p.piece(a)[0] for a in node.args)
     return f"torch.empty_like({x}).bernoulli_({keep})", ATOM
@@ -246,26 +294,9 @@ CUSTOM: dict[str, Callable[[Printer, Node], Piece]] = {
     "einsum": _einsum,
     "arange": _arange,
     "t": _transposed,
+    "full": _full,
     "bernoulli_mask": _mask,
 }
 
 
-def sizes_read(program: Program) -> set[str]:
-    """Names of the symbolic sizes that the program's source mentions."""
-    return {
-        name
-        for node in program.nodes()
-        for arg in node.args
-        for name in _names_in(arg)
-    }
-
-
-def _names_in(arg: Any) -> set[str]:
-    if isinstance(arg, (Size, Scalar)):
-        return arg.names()
-    if isinstance(arg, tuple):
-        return set().union(*(_names_in(a) for a in arg))
-    return set()
-
-
-__all__ = ["PRODUCT", "Line", "Printer", "dims_in", "printed_name", "sizes_read"]
+__all__ = ["PRODUCT", "Line", "Printer", "dims_in", "printed_name"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..program.ir import Program, Value
 from ..program.sizes import Symbol
-from .listing import preamble, print_backward, printed_name, shape_text, size_names
-from .python import Printer, sizes_read
+from .layout import WIDTH, broken
+from .listing import names_in, print_backward, print_forward, printed_name, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,30 +25,32 @@ def torch_module(
 ) -> str:
     """The text of a module with ``forward`` and ``backward``; the latter needs no autograd.
 
-    ``forward(*inputs)`` returns the outputs and what the backward pass reads; ``backward(saved, …)``
-    returns the gradients by input name.
+    ``forward(*inputs)`` returns the outputs and what the backward pass reads;
+    ``backward(saved, …)`` returns the gradients by input name.
     """
     inputs = [printed_name(v) for v in forward.inputs] + [
         s.input for s in symbols if s.axis is None
     ]
-    saved = _unique(
-        [printed_name(v) for v in backward_program.inputs if v not in upstream]
-        + [s.input for s in symbols if s.name in sizes_read(backward_program)]
-        + ([printed_name(forward.outputs[0])] if seeds else [])
-    )
-    lines = Printer(forward, size_names(symbols)).lines()
-    head = preamble(symbols, sizes_read(forward))
+    ups = [] if seeds else [printed_name(v) for v in upstream]
+    listing = print_backward(backward_program, symbols, seeds, width=WIDTH - 4)
+    read = names_in((*listing.preamble, *seeds, *(line.text for line in listing.lines)))
+    known = [*inputs, *(printed_name(v) for v in forward.values())]
+    saved = _unique(name for name in known if name in read and name not in ups)
+    lines, head = print_forward(forward, symbols)
     outputs = [printed_name(v) for v in forward.outputs]
     shapes = [
         f"    {printed_name(v)}: {v.dtype} {shape_text(v.shape, symbols)}" for v in forward.inputs
     ]
     body = [*head, *(line.text for line in lines)]
     body.append(f"saved = {{{', '.join(f'{s!r}: {s}' for s in saved)}}}")
-    body.append(f"return {', '.join(outputs)}{',' if len(outputs) > 1 else ''}, saved".replace(",,", ","))
-    ups = [] if seeds else [printed_name(v) for v in upstream]
-    listing = print_backward(backward_program, symbols, seeds)
+    body.append(
+        f"return {', '.join(outputs)}{',' if len(outputs) > 1 else ''}, saved".replace(",,", ",")
+    )
     unpack = [f"{s} = saved[{s!r}]" for s in saved]
-    result = [f"{of!r}: {printed_name(v)}" for of, v in zip(gradients, backward_program.outputs, strict=True)]
+    result = [
+        f"{of!r}: {printed_name(v)}"
+        for of, v in zip(gradients, backward_program.outputs, strict=True)
+    ]
     return "\n".join(
         [
             f'"""The forward and the backward pass of ``{name}``, written by backhand.',
@@ -63,7 +65,7 @@ def torch_module(
             "",
             "",
             f"def forward({', '.join(inputs)}):",
-            *_indented(body),
+            *_indented(part for line in body for part in broken(line, WIDTH - 4)),
             "",
             "",
             f"def backward({', '.join(['saved', *ups])}):",

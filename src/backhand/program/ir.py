@@ -7,6 +7,7 @@ expression that uses it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -120,6 +121,24 @@ def without_dead_nodes(program: Program, keep: set[str] | None = None) -> Progra
         if nodes:
             steps.append(replace(step, nodes=tuple(reversed(nodes))))
     return replace(program, steps=tuple(reversed(steps)))
+
+
+def folded_values(program: Program) -> frozenset[str]:
+    """Anonymous values that are read once, in their own step: printed inside what reads them."""
+    from .ops import get_op
+
+    reads = Counter(v.name for node in program.nodes() for v in node.operands())
+    outputs = {v.name for v in program.outputs}
+    found: set[str] = set()
+    for step in program.steps:
+        inside = Counter(v.name for node in step.nodes for v in node.operands())
+        for node in step.nodes:
+            value = node.outs[0]
+            named = value.var is not None or value.name in outputs or get_op(node.op).outs != 1
+            once = reads[value.name] == 1 and inside[value.name] == 1
+            if once and not named and not get_op(node.op).random:
+                found.add(value.name)
+    return frozenset(found)
 
 
 def dims_in(arg: Any) -> Iterator[Size]:
