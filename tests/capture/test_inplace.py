@@ -444,7 +444,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("forward", "line", "words"), REFUSED, ids=lambda v: getattr(v, "__name__", ""))
+@pytest.mark.parametrize(
+    ("forward", "line", "words"), REFUSED, ids=lambda v: getattr(v, "__name__", "")
+)
 def test_refusals_name_the_line(forward: Callable[..., Tensor], line: str, words: str) -> None:
     with pytest.raises(LocatedError) as refusal:
         backhand.derive(forward, *inputs())

@@ -36,8 +36,8 @@ class Member:
 class Family:
     """Tensors of one storage. ``version`` counts the writes; ``origin`` says where it comes from.
 
-    ``tracked`` is the version of the last write that autograd saw; ``unknown`` says why nobody knows
-    the storage's content any more.
+    ``tracked`` is the version of the last write that autograd saw; ``unknown`` says why nobody
+    knows the storage's content any more.
     """
 
     origin: str
@@ -132,7 +132,9 @@ def write(
     return replaced
 
 
-def inverse_of_view(name: str, bound: dict[str, Any], out_index: int) -> Callable[[Var, Var], Var] | None:
+def inverse_of_view(
+    name: str, bound: dict[str, Any], out_index: int
+) -> Callable[[Var, Var], Var] | None:
     """How to write a view's new value back into its parent: ``(parent, new) -> new parent``."""
     if name in ("view", "reshape", "flatten", "unsqueeze", "squeeze", "_unsafe_view", "unflatten"):
         return lambda parent, new: op.reshape(new, parent.shape)
@@ -187,7 +189,10 @@ def _inverse_of_split(
 
     def scatter(parent: Var, new: Var) -> Var:
         axis = dim % parent.rank
-        width = bound["split_size"] if name == "split" else -(-_int(parent.shape[axis]) // bound["chunks"])
+        if name == "split":
+            width = bound["split_size"]
+        else:
+            width = -(-_int(parent.shape[axis]) // bound["chunks"])
         return op.slice_scatter(
             parent, new, axis, width * out_index, width * out_index + new.shape[axis]
         )

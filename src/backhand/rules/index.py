@@ -65,14 +65,9 @@ def _index_put(c: Context) -> Gradients:
     g, indices, values = c.g, c["indices"], c["values"]
     out: dict[str, Var] = {}
     if c.needs("x"):
-        out["x"] = g if c["accumulate"] else put_at(g, indices, _zeros_like(values), False)
+        out["x"] = g if c["accumulate"] else put_at(g, indices, zeros_for(values, g), False)
     if c.needs("values"):
         out["values"] = op.index(g, indices)
-    return out
-
-
-def _zeros_like(values: Var) -> Var:
-    out: Var = op.zeros_like(values)
     return out
 
 
@@ -150,7 +145,7 @@ def _put(c: Context) -> Gradients:
     g, index, source = c.g, c["index"], c["source"]
     out: dict[str, Var] = {}
     if c.needs("x"):
-        out["x"] = g if c["accumulate"] else op.put(g, index, _zeros_like(source))
+        out["x"] = g if c["accumulate"] else op.put(g, index, zeros_for(source, g))
     if c.needs("source"):
         taken = op.take(g, index)
         out["source"] = taken if taken.shape == source.shape else op.reshape(taken, source.shape)
@@ -230,7 +225,7 @@ def _slice_scatter(c: Context) -> Gradients:
     place = (c["dim"], c["start"], c["end"], c["step"])
     out: dict[str, Var] = {}
     if c.needs("x"):
-        out["x"] = op.slice_scatter(g, _zeros_like(src), *place)
+        out["x"] = op.slice_scatter(g, zeros_for(src, g), *place)
     if c.needs("src"):
         out["src"] = op.slice(g, place[0] % g.rank, *place[1:])
     return out
@@ -242,7 +237,7 @@ def _select_scatter(c: Context) -> Gradients:
     g, src, dim, index = c.g, c["src"], c["dim"], c["index"]
     out: dict[str, Var] = {}
     if c.needs("x"):
-        out["x"] = op.select_scatter(g, _zeros_like(src), dim, index)
+        out["x"] = op.select_scatter(g, zeros_for(src, g), dim, index)
     if c.needs("src"):
         out["src"] = op.select(g, dim % g.rank, index)
     return out
@@ -255,7 +250,7 @@ def _diagonal_scatter(c: Context) -> Gradients:
     place = (c["offset"], c["dim1"], c["dim2"])
     out: dict[str, Var] = {}
     if c.needs("x"):
-        out["x"] = op.diagonal_scatter(g, _zeros_like(src), *place)
+        out["x"] = op.diagonal_scatter(g, zeros_for(src, g), *place)
     if c.needs("src"):
         out["src"] = op.diagonal(g, *place)
     return out
