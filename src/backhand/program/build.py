@@ -107,9 +107,11 @@ class Builder:
         """
         try:
             outs, many = self._results(op, args, known)
-        except ZeroDivisionError as error:  # a mean of nothing, where torch divides by its size
-            message = f"torch cannot tell the shape of {op.name} here: {error}"
-            raise UnsupportedError(message) from error
+        except (ZeroDivisionError, RuntimeError) as error:
+            raise UnsupportedError(
+                f"torch cannot tell the shape of {op.name} here: {str(error).splitlines()[0]}",
+                hint="fixed sizes may help: derive(..., symbolic=False)",
+            ) from error
         self.nodes.append(Node(op.name, tuple(map(_strip, args)), tuple(v.value for v in outs)))
         return outs if many else outs[0]
 
