@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,42 +29,102 @@ def annotated_inputs(
     called = function.forward if isinstance(function, torch.nn.Module) else function
     try:
         signature = inspect.signature(called)
+    except (TypeError, ValueError):
+        named = getattr(called, "__name__", type(called).__name__)
+        raise InputError(_NO_INPUTS.format(error=f" ({named} has no signature)")) from None
+    try:
         hints = typing.get_type_hints(called, include_extras=True)
-    except (TypeError, ValueError, NameError) as error:
+    except Exception as error:  # an annotation is an expression of the user's
         raise InputError(_NO_INPUTS.format(error=f" ({error})")) from None
     sizes: dict[str, int] = dict(fixed or {})
-    specs: list[tuple[str, Any, list[str]]] = []
+    used: set[str] = set()
+    specs: list[_Spec] = []
     for p in signature.parameters.values():
         if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
             continue
         hint = hints.get(p.name)
         dims = getattr(hint, "dim_str", None)
         if dims is None:
-            if p.default is not p.empty:
-                continue
             if hint is int and p.name in sizes:
-                specs.append((p.name, None, []))
-                continue
-            raise InputError(_NO_INPUTS.format(error=f" ({p.name} has no jaxtyping annotation)"))
+                used.add(p.name)
+                specs.append(_Spec(p.name, value=sizes[p.name]))
+            elif p.default is not p.empty:
+                specs.append(_Spec(p.name, value=p.default, default=True))
+            else:
+                lacking = f" ({p.name} has no jaxtyping annotation)"
+                raise InputError(_NO_INPUTS.format(error=lacking))
+            continue
+        if p.kind is p.KEYWORD_ONLY:
+            raise InputError(_NO_INPUTS.format(error=f" ({p.name} can be given by name only)"))
         words = [_word(w) for w in str(dims).split()]
+        specs.append(_Spec(p.name, hint, words))
+        used.update(*(_NAME.findall(w) for w in words))
         for word in words:
-            if word.isidentifier() and word not in sizes:
-                sizes[word] = next(s for s in _sizes() if s not in sizes.values())
-        specs.append((p.name, hint, words))
+            if _named(word) and word not in sizes:
+                sizes[word] = _fresh(sizes.values())
+    odd = sorted(fixed.keys() - used) if fixed else []
+    if odd:
+        known = ", ".join(sorted(used - {"_"})) or "none"
+        raise InputError(f"no annotation has a size named {odd[0]!r} (the sizes are: {known})")
+    while specs and specs[-1].default:
+        specs.pop()  # the function's own defaults will do
+    return _made(specs, sizes, seed)
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """An argument to be made: by its annotation, or a value that is already known."""
+
+    name: str
+    hint: Any = None
+    words: Sequence[str] = ()
+    value: Any = None
+    default: bool = False
+
+
+def _made(
+    specs: Sequence[_Spec], sizes: dict[str, int], seed: int
+) -> tuple[tuple[Any, ...], dict[str, tuple[str | None, ...]]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    names: dict[str, tuple[str | None, ...]] = {}
+    taken = list(sizes.values())
+    for spec in specs:
+        if spec.hint is None:
+            continue
+        shape: list[int] = []
+        for word in spec.words:
+            if word in _ANONYMOUS:
+                taken.append(_fresh(taken))
+                shape.append(taken[-1])
+            else:
+                shape.append(_size(word, sizes, spec.name))
+        shapes[spec.name] = tuple(shape)
+        names[spec.name] = tuple(w if _named(w) else None for w in spec.words)
+    if not shapes:
+        raise InputError(_NO_INPUTS.format(error=""))
+    # an index may go into any axis that is there
+    least = min((s for shape in shapes.values() for s in shape), default=2)
     generator = torch.Generator().manual_seed(seed)
     arguments: list[Any] = []
-    names: dict[str, tuple[str | None, ...]] = {}
-    least = min(sizes.values(), default=2)
-    for name, hint, words in specs:
-        if hint is None:
-            arguments.append(sizes[name])
+    for spec in specs:
+        if spec.hint is None:
+            arguments.append(spec.value)
             continue
-        shape = tuple(_size(w, sizes, name) for w in words)
-        names[name] = tuple(w if w.isidentifier() else None for w in words)
-        arguments.append(_tensor(hint, shape, least, generator))
-    if not arguments:
-        raise InputError(_NO_INPUTS.format(error=""))
+        try:
+            arguments.append(_tensor(spec.hint, shapes[spec.name], least, generator))
+        except (RuntimeError, TypeError, MemoryError) as error:
+            wanted = "×".join(map(str, shapes[spec.name]))
+            raise InputError(
+                f"{spec.name} cannot be made with shape {wanted}: {_short(error)}"
+            ) from None
     return tuple(arguments), names
+
+
+def _short(error: BaseException) -> str:
+    text = str(error)
+    if "allocate" in text or isinstance(error, MemoryError):
+        return "it does not fit into memory"
+    return (text.splitlines() or [type(error).__name__])[0]
 
 
 _NO_INPUTS = (
@@ -71,7 +133,21 @@ _NO_INPUTS = (
 )
 
 
-def _sizes() -> Any:
+# Axes without a name of their own: each gets a size that no other axis has.
+_ANONYMOUS = ("_", "...")
+_NAME = re.compile(r"[^\W\d]\w*")
+
+
+def _named(word: str) -> bool:
+    return word.isidentifier() and word != "_"
+
+
+def _fresh(taken: Iterable[int]) -> int:
+    known = set(taken)
+    return next(size for size in _sizes() if size not in known)
+
+
+def _sizes() -> Iterator[int]:
     yield from PRIMES
     number = 37
     while True:
@@ -91,10 +167,12 @@ def _size(word: str, sizes: dict[str, int], name: str) -> int:
         return sizes[word]
     try:
         value = eval(compile(word, "<annotation>", "eval"), {"__builtins__": {}}, dict(sizes))
-    except (SyntaxError, NameError, TypeError):
+    except Exception:  # whatever the user wrote between the quotes
         value = None
-    if not isinstance(value, int):
-        raise InputError(f"the axis {word!r} of {name} is not understood: use names, numbers or sums")
+    if not isinstance(value, int) or value < 0:
+        raise InputError(
+            f"the axis {word!r} of {name} is not understood: use names, numbers or sums"
+        )
     return value
 
 
@@ -106,4 +184,5 @@ def _tensor(hint: Any, shape: tuple[int, ...], least: int, g: torch.Generator) -
         wanted = "float32" if not dtypes or "float32" in dtypes else dtypes[0]
         return torch.randn(shape, generator=g).to(getattr(torch, wanted, torch.float32))
     wanted = "int64" if "int64" in dtypes else dtypes[0]
-    return torch.randint(0, max(least, 1), shape, generator=g).to(getattr(torch, wanted, torch.int64))
+    whole = torch.randint(0, max(least, 1), shape, generator=g)
+    return whole.to(getattr(torch, wanted, torch.int64))

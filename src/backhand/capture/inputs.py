@@ -91,6 +91,30 @@ def flatten(
     return Arguments(function, module, leaves, tuple(args), dict(kwargs or {}))
 
 
+def signature_problem(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> str:
+    """Why the function cannot be called like this: an argument too many or missing; else ``""``."""
+    called = function.forward if isinstance(function, torch.nn.Module) else function
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):
+        return ""
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        return f"{error}; it takes ({', '.join(map(str, _bare(signature)))})"
+    return ""
+
+
+def _bare(signature: inspect.Signature) -> list[str]:
+    stars: dict[Any, str] = {
+        inspect.Parameter.VAR_POSITIONAL: "*",
+        inspect.Parameter.VAR_KEYWORD: "**",
+    }
+    return [f"{stars.get(p.kind, '')}{name}" for name, p in signature.parameters.items()]
+
+
 def _argument_names(function: Callable[..., Any], count: int) -> list[str]:
     try:
         parameters = list(inspect.signature(function).parameters.values())

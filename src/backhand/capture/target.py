@@ -8,6 +8,7 @@ script may, and each load gets fresh ones.
 from __future__ import annotations
 
 import difflib
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -20,15 +21,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import torch
 
 from ..errors import BackhandError, InputError
 from .annotations import annotated_inputs
+from .inputs import signature_problem
+from .source import is_user_file
 
 _serial = itertools.count()
+
+# backhand itself imports these, some of them late: a file of that name beside a target is none.
+_OURS = frozenset(
+    (
+        "backhand",
+        "torch",
+        "numpy",
+        "sympy",
+        "jaxtyping",
+        "click",
+        "rich",
+        "matplotlib",
+        "safetensors",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,10 @@ class Target:
 
 
 class _Neighbours(importlib.abc.MetaPathFinder):
-    """Finds modules that lie beside the target file; never one of Python's own names."""
+    """Finds modules that lie beside the target file, for the user's own imports.
+
+    Never one of Python's own names, and nothing for torch's or anybody else's imports.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,13 +73,28 @@ class _Neighbours(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if path is not None or name in sys.stdlib_module_names:
+        if path is not None or name in sys.stdlib_module_names or name in _OURS:
+            return None
+        if not _asked_by_user():
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, [str(self.folder)])
         if spec is None or spec.loader is None:
             return None
         self.loaded.add(name)
         return spec
+
+
+def _asked_by_user() -> bool:
+    """Whether the import that is going on was written in a file of the user's."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith("<frozen importlib") and file != importlib.__file__:
+            if file == __file__:
+                return True  # load_module: the dotted name that was asked for
+            return is_user_file(file) and "site-packages" not in file
+        frame = frame.f_back
+    return False
 
 
 _finder: list[_Neighbours] = []
@@ -90,16 +126,20 @@ def load_module(place: str) -> ModuleType:
     """Import a file by path, or a module by its dotted name."""
     if place.endswith(".py") or "/" in place or Path(place).exists():
         path = Path(place)
-        if not path.exists():
-            raise InputError(f"there is no file {place}")
-        if not path.is_file():
-            raise InputError(f"{place} is not a file")
-        return _load_file(path.resolve(), place)
+        with _problems_of(place):
+            if path.is_dir():
+                raise InputError(f"{place} is a directory: name a file, as in {path}/model.py")
+            if not path.exists():
+                raise InputError(f"there is no file {place}")
+            return _load_file(path.resolve(), place)
+    if not all(part.isidentifier() for part in place.split(".")):
+        raise InputError(f"{place!r} is neither a file nor the name of a module")
+    _use_neighbours(Path.cwd())  # as `python -m` does
     with _problems_of(place):
         try:
             return importlib.import_module(place)
         except ModuleNotFoundError as error:
-            if error.name is not None and place.startswith(error.name):
+            if error.name is not None and f"{place}.".startswith(f"{error.name}."):
                 raise InputError(f"there is no module named {error.name}") from None
             raise
     raise InputError(f"{place} could not be imported")
@@ -111,15 +151,31 @@ def _load_file(path: Path, shown: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{shown} cannot be loaded as Python: give a file that ends in .py")
+    _check_text(path, shown)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     with _problems_of(shown):
         try:
             spec.loader.exec_module(module)
-        except BaseException:
+        except BaseException as error:
             sys.modules.pop(name, None)
+            if isinstance(error, ImportError) and "relative import" in str(error):
+                raise InputError(
+                    f"{shown} imports from its own package ({error}): stand in the folder that "
+                    f"holds the package and name it with dots, as in {path.parent.name}.{path.stem}"
+                ) from None
             raise
     return module
+
+
+def _check_text(path: Path, shown: str) -> None:
+    """Python takes a file whose comments are not text; its lines could not be quoted."""
+    try:
+        importlib.util.decode_source(path.read_bytes())
+    except (UnicodeDecodeError, SyntaxError) as error:
+        if "unknown encoding" in str(error):
+            raise InputError(f"{shown}: {error}") from None
+        raise InputError(f"{shown} is not UTF-8 text") from None
 
 
 @contextmanager
@@ -131,24 +187,21 @@ def _problems_of(shown: str) -> Iterator[None]:
         raise
     except SyntaxError as error:
         line = (error.text or "").strip()
-        raise InputError(
-            f"{error.filename or shown}, line {error.lineno}: {error.msg}"
-            + (f"\n  {line}" if line else "")
-        ) from None
+        where = error.filename if error.filename not in (None, "<string>") else shown
+        at = f", line {error.lineno}" if error.lineno else ""
+        raise InputError(f"{where}{at}: {error.msg}" + (f"\n  {line}" if line else "")) from None
     except SystemExit as error:
-        raise InputError(f"{shown} ended the program when it was loaded (exit {error.code})") from None
-    except KeyboardInterrupt:
-        raise
+        raise InputError(f"{shown} ended the program (exit {error.code})") from None
     except UnicodeDecodeError:
         raise InputError(f"{shown} is not UTF-8 text") from None
     except OSError as error:
         raise InputError(f"{shown} cannot be read: {error.strerror or error}") from None
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        raise InputError(
-            f"{shown} failed: {type(error).__name__}: {error}\n"
-            f"  {last.filename}:{last.lineno}: {last.line or ''}"
-        ) from error
+        said = (str(error).strip().splitlines() or ["no message"])[0]
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if is_user_file(f.filename) and not f.filename.startswith("<")]
+        where = f"\n  {own[-1].filename}:{own[-1].lineno}: {own[-1].line or ''}" if own else ""
+        raise InputError(f"{shown} failed: {type(error).__name__}: {said}{where}") from error
 
 
 def find(module: ModuleType, name: str, place: str) -> Any:
@@ -158,11 +211,17 @@ def find(module: ModuleType, name: str, place: str) -> Any:
         if part not in dir(found):
             known = [n for n in dir(found) if not n.startswith("_") and callable(getattr(found, n))]
             close = difflib.get_close_matches(part, known, 1, 0.5)
-            own = [n for n in known if getattr(getattr(found, n), "__module__", "") == module.__name__]
-            said = f"did you mean {close[0]}?" if close else f"it has {', '.join(own) or 'no functions'}"
+            own = [n for n in known if _defined_in(getattr(found, n), module)]
+            listed = ", ".join(own[:12]) + (", …" if len(own) > 12 else "")
+            said = f"did you mean {close[0]}?" if close else f"it has {listed or 'no functions'}"
             raise InputError(f"{place} has nothing named {part}: {said}")
         found = getattr(found, part)
     return found
+
+
+def _defined_in(value: Any, module: ModuleType) -> bool:
+    kind = value if isinstance(value, type) or inspect.isfunction(value) else type(value)
+    return getattr(kind, "__module__", "") == module.__name__
 
 
 def load_target(
@@ -175,36 +234,53 @@ def load_target(
     the function that makes the inputs, or as the annotations' sizes.
     """
     place, name = split_target(text)
-    module = load_module(place)
-    forward = find(module, name, place)
-    if isinstance(forward, type) and issubclass(forward, torch.nn.Module):
-        try:
-            with _problems_of(text):
-                forward = forward()
-        except InputError as error:
-            if "TypeError" not in str(error):
-                raise
-            raise InputError(
-                f"{name} cannot be made without arguments: write an instance beside it, "
-                f"such as model = {name}(…), and name that"
-            ) from None
-    if not callable(forward):
-        raise InputError(f"{name} in {place} is a {type(forward).__name__}, not a function or a module")
+    inputs_place, inputs_name = split_target(inputs) if inputs is not None else ("", "")
+    # the inputs first: the neighbours that can be found from then on are to be the target's
+    other = bool(inputs_place) and not _same_file(inputs_place, place)
     maker: Callable[..., Any] | None = None
     shown = "example_inputs"
+    if other:
+        maker = find(load_module(inputs_place), inputs_name, inputs_place)
+    module = load_module(place)
+    forward = find(module, name, place)
+    if isinstance(forward, type):
+        forward = _instance(forward, name)
+    if not callable(forward):
+        kind = "Python module" if isinstance(forward, ModuleType) else type(forward).__name__
+        raise InputError(f"{name} in {place} is of type {kind}: name a function or an nn.Module")
     if inputs is not None:
-        inputs_place, inputs_name = split_target(inputs)
-        same = Path(inputs_place).exists() and Path(place).exists()
-        same = same and Path(inputs_place).resolve() == Path(place).resolve()
-        source = module if same else load_module(inputs_place)
-        maker, shown = find(source, inputs_name, inputs_place), inputs
+        shown = inputs
+        maker = maker if other else find(module, inputs_name, inputs_place)
     elif "example_inputs" in vars(module) and module.example_inputs is not forward:
         maker = module.example_inputs
     if maker is not None:
         args, kwargs = _made_inputs(maker, shown, sizes or {})
+        problem = signature_problem(forward, args, kwargs)
+        if problem:
+            raise InputError(f"what {shown} returns does not fit {name}: {problem}")
         return Target(text, forward, args, kwargs, {})
     args, names = annotated_inputs(forward, dict(sizes or {}))
     return Target(text, forward, args, {}, names)
+
+
+def _same_file(a: str, b: str) -> bool:
+    if a == b:
+        return True
+    return Path(a).exists() and Path(b).exists() and Path(a).resolve() == Path(b).resolve()
+
+
+def _instance(kind: type, name: str) -> Any:
+    """A module of this class, made without arguments."""
+    if not issubclass(kind, torch.nn.Module):
+        raise InputError(f"{name} is a class, but no nn.Module: name a function or an nn.Module")
+    problem = signature_problem(kind, (), {})
+    if problem:
+        raise InputError(
+            f"{name} cannot be made without arguments ({problem}): write an instance beside it, "
+            f"such as model = {name}(…), and name that"
+        )
+    with _problems_of(f"{name}()"):
+        return kind()
 
 
 def _made_inputs(
@@ -213,17 +289,21 @@ def _made_inputs(
     if not callable(maker):
         raise InputError(f"{shown} is not a function")
     try:
-        known = inspect.signature(maker).parameters
+        known = list(inspect.signature(maker).parameters)
     except (TypeError, ValueError):
-        known = {}
+        known = []
     odd = [n for n in sizes if n not in known]
     if odd:
         can = ", ".join(known) or "none"
         raise InputError(f"{shown}() takes no size named {odd[0]!r} (it takes: {can})")
+    problem = signature_problem(maker, (), sizes)
+    if problem:
+        raise InputError(f"{shown} must work without arguments, or with sizes from --at: {problem}")
     with _problems_of(shown):
         made = maker(**sizes)
     if isinstance(made, dict):
         return (), made
-    if isinstance(made, (tuple, list)):
-        return tuple(made), {}
-    return (made,), {}
+    args = tuple(made) if isinstance(made, (tuple, list)) else (made,)
+    if not args or made is None:
+        raise InputError(f"{shown} returns no inputs: return a tuple of the arguments, or a dict")
+    return args, {}

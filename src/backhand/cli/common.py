@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..api import Backprop
@@ -42,6 +46,19 @@ def target_options(command: F) -> F:
     return command
 
 
+@contextmanager
+def users_code(target: str) -> Iterator[None]:
+    """While the user's code runs: what it prints goes to stderr, and it cannot end the program.
+
+    Standard output is for the result alone, so that it can be piped or parsed.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except SystemExit as error:
+        raise InputError(f"{target} ended the program (exit {error.code})") from None
+
+
 def derive_target(
     target: str, inputs: str | None, at: str | None, wrt: str | None
 ) -> tuple[Backprop, Target]:
@@ -50,9 +67,13 @@ def derive_target(
     from ..capture.target import load_target
     from .text import parse_sizes
 
-    loaded = load_target(target, inputs, parse_sizes(at))
-    names = [n.strip() for n in wrt.split(",") if n.strip()] if wrt else None
-    bp = derive(
-        loaded.forward, *loaded.args, wrt=names, size_names=loaded.size_names, **loaded.kwargs
-    )
+    sizes = parse_sizes(at)
+    names = [n.strip() for n in wrt.split(",") if n.strip()] if wrt is not None else None
+    if names == []:
+        raise InputError("--wrt names no input: write --wrt x,w")
+    with users_code(target):
+        loaded = load_target(target, inputs, sizes)
+        bp = derive(
+            loaded.forward, *loaded.args, wrt=names, size_names=loaded.size_names, **loaded.kwargs
+        )
     return bp, loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .common import derive_target, target_options
-from .text import write_file
+from .text import check_output, clean, write_file
 
 
 @click.command("derive")
@@ -35,13 +35,16 @@ def derive(
 ) -> None:
     """Write the backward pass of TARGET, one d{x} per named step.
 
-    TARGET is path/file.py:function, package.module:function, or the same with an nn.Module. The file
-    is imported, so its code runs.
+    TARGET is path/file.py:function, package.module:function, or the same with an nn.Module. The
+    file is imported, so its code runs.
     """
+    if output is not None:
+        check_output(output, force)  # before the work is done
     bp, _ = derive_target(target, inputs, at, wrt)
     text = bp.emit(emit, spelling) if emit else bp.listing(spelling).source
-    if output:
+    text = clean(text)  # it quotes the user's source
+    if output is not None:
         write_file(output, text, force)
-        click.echo(f"wrote {output}", err=True)
+        click.echo(clean(f"wrote {output}"), err=True)
     else:
         click.echo(text, nl=False)

@@ -6,8 +6,9 @@ out, 130 interrupted.
 
 from __future__ import annotations
 
-import os
+import io
 import sys
+import traceback
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +16,7 @@ import click
 
 from .. import __version__
 from ..errors import BackhandError
-from .text import clean
+from .text import clean, silence_stdout
 
 # Each command lives in a module of its own, imported when it is asked for.
 COMMANDS = {
@@ -71,32 +72,52 @@ def cli(debug: bool) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its status."""
-    arguments = sys.argv[1:] if argv is None else argv
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # understood before and after the command's name
     debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
     try:
         status = cli.main(args=arguments, prog_name="backhand", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(clean(shown.getvalue()), err=True, nl=False)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         sys.exit(130)
     except BackhandError as error:
         if debug:
-            raise
+            traceback.print_exc()
         click.echo(f"backhand: {clean(str(error))}", err=True)
         sys.exit(2)
     except BrokenPipeError:
-        # the reader of our output went away (| head): not an error
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
+        silence_stdout()  # the reader of our output went away (| head): not an error
         sys.exit(0)
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"backhand: {clean(_os_problem(error))}", err=True)
+        sys.exit(2)
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         click.echo(
-            f"backhand: something unforeseen happened: {type(error).__name__}: {clean(str(error))}\n"
+            f"backhand: something unforeseen happened: {type(error).__name__}: {_short(error)}\n"
             "  This is a fault of backhand's; run again with --debug for the details.",
             err=True,
         )
         sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _os_problem(error: OSError) -> str:
+    said = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{error.filename}: {said}"
+    return f"the output cannot be written: {said}"
+
+
+def _short(error: Exception) -> str:
+    lines = clean(str(error)).strip().splitlines()
+    return lines[0] if lines else "no message"

@@ -13,8 +13,8 @@ import click
 def ops(names: tuple[str, ...], as_json: bool) -> None:
     """List the supported operators: all, or those whose name contains one of NAMES.
 
-    rule: its gradient is known. no gradient: it has none, for the reason given. formula: an operator
-    that backward passes use, written out in the plain spelling.
+    rule: its gradient is known. no gradient: it has none, for the reason given. formula: an
+    operator that backward passes use, written out in the plain spelling.
     """
     from ..rules.matrix import support_matrix
 
@@ -25,13 +25,11 @@ def ops(names: tuple[str, ...], as_json: bool) -> None:
     if not rows:
         click.echo("no operator of that name: run `backhand ops` for all of them")
         return
-    from rich.console import Console
-
-    from .tables import plain_table
+    from .tables import Terminal, plain_table
 
     table = plain_table("operator", "kind", "support", "at kinks and edges")
     for row in rows:
         table.add_row(row.op, row.kind, row.support, row.note)
-    Console().print(table)
+    Terminal().print(table)
     ruled = sum(r.support == "rule" for r in rows)
     click.echo(f"{len(rows)} operators, {ruled} with a rule")

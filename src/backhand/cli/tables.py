@@ -9,12 +9,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .text import clean
+from .text import clean, silence_stdout
 
 if TYPE_CHECKING:
     from ..checking import Report
 
 COLOURS = {"exact": "green", "close": "yellow", "wrong": "bold red"}
+
+
+class Terminal(Console):
+    """A console that falls silent when its reader goes away, rather than end the program."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        silence_stdout()
 
 
 def plain_table(*columns: str) -> Table:
@@ -28,7 +36,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
     """The verdicts, one gradient a row, and one sentence that sums them up."""
     from ..checking.table import difference_text, summary
 
-    out = console or Console()
+    out = console or Terminal()
     table = plain_table("gradient", "shape", "verdict", "max diff", "ulp", "why")
     reasons = any(g.why for g in report.gradients)
     if not reasons:

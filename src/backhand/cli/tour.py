@@ -101,8 +101,8 @@ def _table(console: Console, bp: Backprop) -> None:
     console.print(
         f"{exact} of {len(shown)} gradients are exact: the same bits as autograd's. "
         "The last column judges the lines as they are printed. Only tanh's differs: people write "
-        "1 - h**2, which rounds twice where torch rounds once. What runs here is torch's own kernel "
-        "for that line; `backhand derive --spelling exact` prints it.\n"
+        "1 - h**2, which rounds twice where torch rounds once. What runs here is torch's own "
+        "kernel for that line; `backhand derive --spelling exact` prints it.\n"
     )
 
 
@@ -118,15 +118,15 @@ def _training(console: Console, steps: int, hidden: int, out: str) -> None:
     compared = min(COMPARED, steps)
     with tempfile.TemporaryDirectory(prefix="backhand-tour-") as scratch:
         both = [
-            train(Config(steps=compared, hidden=hidden, grad=grad, out=f"{scratch}/{grad}", samples=0))
-            for grad in ("longhand", "autograd")
+            train(Config(steps=compared, hidden=hidden, grad=grad, out=out, samples=0))
+            for grad, out in (("longhand", f"{scratch}/a"), ("autograd", f"{scratch}/b"))
         ]
     same = both[0].losses.tolist() == both[1].losses.tolist()
     if not same:
         raise InputError("the losses by longhand and by autograd differ: please report this")
     console.print(
-        f"The first {compared} steps were taken twice, once with the derived backward pass and once "
-        f"with autograd: the {compared} losses are the same, bit for bit.\n"
+        f"The first {compared} steps were taken twice, once with the derived backward pass and "
+        f"once with autograd: the {compared} losses are the same, bit for bit.\n"
     )
     status = run({"steps": steps, "hidden": hidden, "out": out}, console, force=True)
     if status:
@@ -136,7 +136,8 @@ def _training(console: Console, steps: int, hidden: int, out: str) -> None:
 def _onwards(console: Console) -> None:
     console.rule("[bold]Your own code")
     console.print(
-        "Write a forward pass and an example_inputs() beside it, as in examples/article.py, then:\n\n"
+        "Write a forward pass and an example_inputs() beside it, as in examples/article.py, "
+        "then:\n\n"
         "  backhand derive  examples/article.py:forward      the backward pass as source\n"
         "  backhand verify  examples/article.py:forward      each gradient against autograd\n"
         "  backhand train --data names.txt                   a full training run\n",
