@@ -78,6 +78,20 @@ def _squeeze(b: Builder, a: Bound) -> Any:
     return op.squeeze(a["x"], dim[0] if isinstance(dim, tuple) and len(dim) == 1 else dim)
 
 
+def _permute(b: Builder, a: Bound) -> Any:
+    x, dims = a["x"], a["dims"]
+    if x.rank == 2 and [d % 2 for d in dims] == [1, 0]:
+        return op.t(x)
+    return op.permute(x, dims)
+
+
+def _transpose(b: Builder, a: Bound) -> Any:
+    x, first, second = a["x"], a["dim0"], a["dim1"]
+    if x.rank == 2 and (first - second) % 2 == 1:
+        return op.t(x)
+    return op.transpose(x, first, second)
+
+
 def _split(b: Builder, a: Bound) -> Any:
     return op.split(a["x"], a["split_size"], a["dim"])
 
@@ -157,6 +171,8 @@ SPECIAL_DATA: dict[str, Callable[[Builder, Bound], Any]] = {
     "scatter": _scatter,
     "roll": _roll,
     "squeeze": _squeeze,
+    "permute": _permute,
+    "transpose": _transpose,
     "split": _split,
     "unsafe_split": _split,
     "split_with_sizes": _split_with_sizes,

@@ -88,6 +88,7 @@ class _Walk:
         self.values = {v.name: v for v in program.values()}
         self.b = Builder(context, set(self.values) | {s.name for s in context.symbols})
         self.vars = {name: Var(self.b, v, fakes[name]) for name, v in self.values.items()}
+        self.b.producers, self.b.known = program.producers(), self.vars
         self.grads: dict[str, Var] = {}
         self.uses: dict[str, int] = {}
         self.steps: list[Step] = []

@@ -86,7 +86,22 @@ class Builder:
         self.nodes: list[Node] = []
         self.vars: list[Var] = []
         self.taken = set(taken or ())
+        # What the program under differentiation is made of, by value name: its nodes and variables.
+        self.producers: Mapping[str, Node] = {}
+        self.known: Mapping[str, Var] = {}
         self._next = 0
+
+    def origin(self, x: Var) -> tuple[Node, Var] | None:
+        """The node that made ``x`` and its first operand, if it was recorded lately or is known."""
+        name = x.value.name
+        recent = (n for n in reversed(self.nodes[-6:]) if any(o.name == name for o in n.outs))
+        node = next(recent, None) or self.producers.get(name)
+        operand = None if node is None else next(node.operands(), None)
+        if node is None or operand is None:
+            return None
+        made = next((v for v in reversed(self.vars) if v.value.name == operand.name), None)
+        source = made or self.known.get(operand.name)
+        return None if source is None else (node, source)
 
     def fresh(self, stem: str = "t") -> str:
         """A name that no value of the program has yet."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..program.build import Var, op
+from ..program.ir import Node
 from .base import Context, Gradients, T, rule, sample
 
 MATMULS = (
@@ -30,22 +31,19 @@ MATMULS = (
 
 
 def swapped(x: Var) -> Var:
-    """The matrix transpose: the last two axes exchanged."""
-    if x.rank != 2:
-        turned: Var = op.transpose(x, -2, -1)
-        return turned
-    undone = _made_by_t(x)
-    out: Var = op.t(x) if undone is None else undone
+    """The matrix transpose: the last two axes exchanged. Twice is the matrix itself."""
+    origin = x.builder.origin(x)
+    if origin is not None and _swaps(origin[0], x.rank):
+        return origin[1]
+    out: Var = op.t(x) if x.rank == 2 else op.transpose(x, -2, -1)
     return out
 
 
-def _made_by_t(x: Var) -> Var | None:
-    """What ``x`` is the transpose of, if that was just recorded: a second transpose undoes it."""
-    for node in reversed(x.builder.nodes[-4:]):
-        if node.op == "t" and node.outs[0].name == x.value.name:
-            source = next(node.operands())
-            return next((v for v in reversed(x.builder.vars) if v.value.name == source.name), None)
-    return None
+def _swaps(node: Node, rank: int) -> bool:
+    """Whether a node exchanges the last two axes and does nothing else."""
+    if node.op == "transpose" and rank >= 2:
+        return {d % rank for d in node.args[1:] if isinstance(d, int)} == {rank - 2, rank - 1}
+    return node.op == "t" and rank == 2
 
 
 def column_major(x: Var) -> bool:

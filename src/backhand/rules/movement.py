@@ -51,7 +51,7 @@ def _pad(c: Context) -> Gradients:
     g, pad = c.g, c["pad"]
     if not all(type(p) is int and p >= 0 for p in pad):
         return {"x": op.constant_pad_nd(g, tuple(0 - p for p in pad))}
-    for i in range(0, len(pad), 2):
+    for i in reversed(range(0, len(pad), 2)):
         before, after = pad[i], pad[i + 1]
         if before or after:
             g = part(g, g.rank - 1 - i // 2, before or None, -after if after else None)

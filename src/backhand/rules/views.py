@@ -131,8 +131,9 @@ def _unfold_backward(g: Var, input_sizes: tuple[Dim, ...], dim: int, size: int, 
 def _joined(c: Context, dim: int) -> Var:
     """The upstreams side by side, zeros for the parts that nothing was made from."""
     g = next(g for g in c.gs if g is not None)
+    like = c.x if c.x.value.var is not None else g
     parts = [
-        op.new_zeros(g, y.shape) if found is None else found
+        op.new_zeros(like, y.shape) if found is None else found
         for y, found in zip(c.ys, c.gs, strict=True)
     ]
     if len(parts) == 1:
