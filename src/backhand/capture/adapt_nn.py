@@ -132,7 +132,8 @@ def _native_dropout(b: Builder, a: Bound) -> Any:
 
 
 def _trilinear(b: Builder, a: Bound) -> Any:
-    return op.trilinear(*(a[k] for k in ("i1", "i2", "i3", "expand1", "expand2", "expand3", "sumdim")))
+    names = ("i1", "i2", "i3", "expand1", "expand2", "expand3", "sumdim")
+    return op.trilinear(*(a[k] for k in names))
 
 
 SPECIAL_NN: dict[str, Adapter] = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import UnsupportedError
 from ..program.build import Var, many, op
-from ..program.sizes import Scalar, Size
+from ..program.sizes import Scalar
 from .base import Context, Gradients, T, nondifferentiable, plain, rule, sample
 
 HEADS = T((1, 2, 4, 3))
@@ -59,8 +59,10 @@ def _attention_backward(
 ) -> tuple[Var, Var, Var]:
     width = query.shape[-1]
     if scale is None:
-        symbolic = isinstance(width, Size)
-        scale = Scalar("div", (1, Scalar("sqrt", (width,)))) if symbolic else 1 / math.sqrt(width)
+        if isinstance(width, int):
+            scale = 1 / math.sqrt(width)
+        else:
+            scale = Scalar("div", (1, Scalar("sqrt", (width,))))
     scores = scale * (query @ op.transpose(key, -2, -1))
     if attn_mask is not None:
         scores = scores + attn_mask

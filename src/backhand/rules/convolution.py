@@ -1,8 +1,8 @@
 """Convolutions in one to three dimensions, plain and transposed.
 
-The exact spelling is torch's own kernel, which gives all gradients at once. The plain one writes what
-each is: the gradient of the input is a transposed convolution of the upstream with the same weight
-(and the other way round), that of the weight correlates the input with the upstream.
+The exact spelling is torch's own kernel, which gives all gradients at once. The plain one writes
+what each is: the gradient of the input is a transposed convolution of the upstream with the same
+weight (and the other way round), that of the weight correlates the input with the upstream.
 """
 
 from __future__ import annotations
@@ -89,12 +89,13 @@ def _convolution_backward(
         "dilation": _int(dilation),
         "groups": groups,
     }
-    if transposed and any(extra >= step for extra, step in zip(output_padding, stride, strict=True)):
+    if transposed and any(e >= s for e, s in zip(output_padding, stride, strict=True)):
         # the padded rim is wider than a stride: no convolution maps the upstream back to x's shape
-        return many.convolution_backward(  # type: ignore[no-any-return]
+        kernel = many.convolution_backward(
             g, x, weight, bias_sizes, stride, padding, dilation, transposed, output_padding, groups,
             output_mask,
         )
+        return kernel[0], kernel[1], kernel[2]
     dx = dweight = dbias = None
     if output_mask[0]:
         if transposed:

@@ -58,7 +58,9 @@ def _smooth_l1_loss(c: Context) -> Gradients:
     x, target, r, beta = c.x, c["target"], number(c), c["beta"]
     return {
         "x": op.smooth_l1_loss_backward(c.g, x, target, r, beta) if c.needs("x") else None,
-        "target": op.smooth_l1_loss_backward(c.g, target, x, r, beta) if c.needs("target") else None,
+        "target": op.smooth_l1_loss_backward(c.g, target, x, r, beta)
+        if c.needs("target")
+        else None,
     }
 
 
@@ -134,7 +136,7 @@ OPEN = (
 @rule(
     "binary_cross_entropy",
     OPEN,
-    domain="x (1 - x) is kept from falling below 1e-12; the target's gradient is NaN or inf at 0 and 1",
+    domain="x (1 - x) is kept above 1e-12; the target's gradient is infinite at 0 and 1",
     tex={"x": "(x - t)/(x(1 - x))"},
 )
 def _binary_cross_entropy(c: Context) -> Gradients:
@@ -188,11 +190,8 @@ def _bce_with_logits(c: Context) -> Gradients:
             back = ((t + 1 - target) * op.sigmoid(x) - t) * c.g
         out["x"] = weighted(back)
     if c.needs("target"):
-        if pos is None:
-            back = (-x) * c.g
-        else:
-            back = (op.logsigmoid(-x) - pos * op.logsigmoid(x)) * c.g
-        out["target"] = weighted(back)
+        slope = -x if pos is None else op.logsigmoid(-x) - pos * op.logsigmoid(x)
+        out["target"] = weighted(slope * c.g)
     return out
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import UnsupportedError
 from ..program.build import Var, many, op
-from ..program.sizes import Dim, product
+from ..program.sizes import Dim
 from .base import Context, Gradients, T, plain, rule, sample
 
 Three = tuple[Var | None, Var | None, Var | None]
@@ -20,7 +20,8 @@ Three = tuple[Var | None, Var | None, Var | None]
 def only_first(c: Context) -> Var:
     """The upstream of the output; a gradient of the saved statistics is refused."""
     if any(g is not None for g in c.gs[1:]):
-        raise UnsupportedError(f"{c.node.op}: a gradient through its saved statistics is not supported")
+        what = "a gradient through its saved statistics is not supported"
+        raise UnsupportedError(f"{c.node.op}: {what}")
     return c.g
 
 
@@ -73,7 +74,7 @@ def _layer_norm_backward(
 
 
 def _through_xhat(dxhat: Var, xhat: Var, rstd: Var, dims: Any) -> Var:
-    """The gradient of ``x`` from that of ``xhat``: what is left after mean and scale are taken out."""
+    """The gradient of ``x`` from that of ``xhat``: what changes the mean or scale is taken out."""
     mean = op.mean(dxhat, dims, keepdim=True)
     along = op.mean(dxhat * xhat, dims, keepdim=True)
     out: Var = rstd * (dxhat - mean - xhat * along)
@@ -188,7 +189,7 @@ def _group_norm_backward(
     output_mask: tuple[bool, ...],
 ) -> Three:
     dims = (0, *range(2, x.rank)) if x.rank > 2 else 0
-    grouped = (N, group, product((C, HxW)) // group if isinstance(C, int) and isinstance(HxW, int) else -1)
+    grouped = (N, group, -1)
     per_group = (N, group, 1)
     dx = dweight = dbias = None
     rstd = op.reshape(rstd, per_group)

@@ -27,3 +27,9 @@ def _log_softmax(c: Context) -> Gradients:
 @plain("log_softmax_backward")
 def _log_softmax_backward(g: Var, y: Var, dim: int, input_dtype: str) -> Var:
     return g - op.exp(y) * op.sum(g, dim, keepdim=True)
+
+
+@rule("safe_softmax", ALONG, domain="a row of -inf gives 0 instead of NaN, and gets 0",
+      tex={"x": "y_i(\\delta_{ij} - y_j)"})
+def _safe_softmax(c: Context) -> Gradients:
+    return {"x": op.softmax_backward(c.g, c.y, c["dim"], c.x.dtype)}
