@@ -57,6 +57,8 @@ class Converter:
         self.origins = origins
         self.out = Converted()
         self.members: dict[FxNode, Any] = {}
+        # pieces of an unsafe split, each with the whole that it came from
+        self.pieces: list[tuple[alias.Family, alias.Family]] = []
         self.storages: dict[int, alias.Member] = {}
         self.call_of = {node: call for call in trace.calls for node in call.nodes}
         self.result_of: dict[FxNode, list[tuple[Call, int]]] = {}
@@ -232,6 +234,12 @@ class Converter:
             self.frozen.add(result.value.name)
         self._note_inert(result, bound)
         known = self.storages.get(_storage(val)) if isinstance(val, torch.Tensor) else None
+        if known is not None and overload_name(target) in _UNSAFE:
+            # autograd takes the pieces for tensors of their own: once one is written to, the whole
+            # must not be read again, nor the pieces once the whole is written to
+            piece = alias.root("", result)
+            self.pieces.append((piece.family, known.family))
+            return piece
         if known is None:
             member = alias.root("", result)
             if isinstance(val, torch.Tensor):
@@ -330,6 +338,11 @@ class Converter:
         member = self.members.get(first)  # type: ignore[arg-type]
         if not isinstance(member, alias.Member):
             raise CaptureError("an in-place update of a value that is not a tensor")
+        for piece, whole in self.pieces:
+            if member.family is piece:
+                whole.unknown = "a tensor is read after one of its pieces changed"
+            elif member.family is whole:
+                piece.unknown = "a piece of a tensor is read after the tensor changed"
         if member.family.origin in ("input", "constant"):
             what = "an input" if member.family.origin == "input" else "a tensor from outside"
             raise CaptureError(
@@ -436,6 +449,9 @@ class Converter:
         raise CaptureError(f"{name} of a size cannot be captured")
 
 
+_UNSAFE = frozenset({
+    "unsafe_split.Tensor", "unsafe_split_with_sizes.default", "unsafe_chunk.default",
+})
 _ASSERTIONS = frozenset({
     "_assert_async.msg", "_assert_async.default", "_assert_scalar.default",
     "sym_constrain_range_for_size.default", "sym_constrain_range.default",
