@@ -286,7 +286,12 @@ def trace(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Autograd on, whatever mode the caller is in, and torch's log quiet."""
+    """Autograd on, whatever mode the caller is in, torch's log quiet, and oneDNN off.
+
+    With oneDNN an LSTM layer would be one kernel, which says nothing about what it computes.
+    """
+    onednn = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
     log = logging.getLogger("torch._subclasses.fake_tensor")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
@@ -294,6 +299,7 @@ def _undisturbed() -> Iterator[None]:
         with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
+        torch._C._set_mkldnn_enabled(onednn)
         log.setLevel(level)
 
 
