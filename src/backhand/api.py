@@ -327,8 +327,14 @@ class Backprop:
             self.captured, detached, derived.upstream_of, wrt, set(names), ups, seed
         )
 
+        # torch picks its kernels by whether a tensor asks for a gradient, too
+        asking = [
+            v.detach().requires_grad_(leaf.name in wrt) if isinstance(v, torch.Tensor) else v
+            for leaf, v in zip(self.leaves, detached, strict=True)
+        ]
+
         def forward() -> dict[str, Any]:
-            space = self.namespace(detached, seed)
+            space = self.namespace(asking, seed)
             for value, of in zip(derived.upstream, derived.upstream_of, strict=True):
                 space[printed_name(value)] = truth.upstream[of]
             return space
