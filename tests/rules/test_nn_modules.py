@@ -85,14 +85,6 @@ EXACT: dict[str, Callable[[], tuple[nn.Module, tuple[Any, ...]]]] = {
         nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveAvgPool2d(2), nn.Dropout(0.3)),
         (torch.randn(2, 2, 7, 7),),
     ),
-    "upsample": lambda: (
-        nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), nn.PixelUnshuffle(2)),
-        (torch.randn(1, 2, 3, 3),),
-    ),
-}
-# Whole layers that torch runs in kernels of its own: their forward pass rounds differently.
-CLOSE: dict[str, Callable[[], tuple[nn.Module, tuple[Any, ...]]]] = {
-    "lstm": lambda: (Recurrent(nn.LSTM(3, 4)), (torch.randn(3, 2, 3),)),
     "encoder": lambda: (
         nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
         (torch.randn(2, 5, 8),),
@@ -101,6 +93,14 @@ CLOSE: dict[str, Callable[[], tuple[nn.Module, tuple[Any, ...]]]] = {
         nn.MultiheadAttention(8, 2, batch_first=True),
         tuple(torch.randn(2, 5, 8) for _ in range(3)),
     ),
+    "upsample": lambda: (
+        nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), nn.PixelUnshuffle(2)),
+        (torch.randn(1, 2, 3, 3),),
+    ),
+}
+# torch runs an LSTM layer in one kernel of oneDNN: its forward pass rounds differently.
+CLOSE: dict[str, Callable[[], tuple[nn.Module, tuple[Any, ...]]]] = {
+    "lstm": lambda: (Recurrent(nn.LSTM(3, 4)), (torch.randn(3, 2, 3),)),
 }
 
 
@@ -133,7 +133,7 @@ def test_layer_norm_reads_as_people_write_it() -> None:
     bp = backhand.derive(nn.LayerNorm(4), torch.randn(3, 4))
     text = str(bp.longhand)
     assert "native_layer_norm_backward" not in text
-    assert "dbias = doutput.sum(0)" in text or "dbias = " in text
+    assert "dbias = " in text and ".mean(1, keepdim=True)" in text
 
 
 def test_every_target_ignored() -> None:
