@@ -166,6 +166,10 @@ dot(x, tensor)                                      | torch.dot
 vdot(x, other)                                      | torch.vdot
 linalg_cross(x, other, *, dim=-1)                   | torch.linalg.cross
 trace(x)                                            | method
+linalg_inv(A)                                       | torch.linalg.inv
+linalg_solve(A, B, *, left=True)                    | torch.linalg.solve
+linalg_solve_triangular(x, B, *, upper, left=True, unitriangular=False) | torch.linalg.solve_triangular
+linalg_matrix_exp(x)                                | torch.linalg.matrix_exp
 
 [view]
 view(x, size)                           | method | spread=size
@@ -245,6 +249,8 @@ softmax_backward(g, y, dim, input_dtype)                | torch.ops.aten._softma
 log_softmax_backward(g, y, dim, input_dtype)            | torch.ops.aten._log_softmax_backward_data
 embedding_backward(g, indices, num_weights, padding_idx, scale_grad_by_freq) | torch.ops.aten.embedding_dense_backward
 unfold_backward(g, input_sizes, dim, size, step)        | torch.ops.aten.unfold_backward
+linalg_lu_factor(A)                                     | torch.linalg.lu_factor | outs=2
+linalg_lu_solve(LU, pivots, B, *, left=True, adjoint=False) | torch.linalg.lu_solve
 """
 
 

@@ -73,7 +73,8 @@ def rows(x: Var) -> Var:
     return out
 
 
-def _contiguous(x: Var) -> bool:
+def contiguous(x: Var) -> bool:
+    """Whether a tensor lies row by row in memory, without gaps."""
     expected: Any = 1
     for size, stride in zip(reversed(x.shape), reversed(x.fake.stride()), strict=True):
         if size != 1 and x.builder.context.dim(stride) != expected:
@@ -84,7 +85,7 @@ def _contiguous(x: Var) -> bool:
 
 def _through_rows(g: Var, b: Var) -> Var:
     """``g @ b`` for a matrix ``b``, multiplied as one matrix of all of ``g``'s rows."""
-    if g.rank <= 2 or _contiguous(g):
+    if g.rank <= 2 or contiguous(g):
         return g @ b
     product: Var = op.view(rows(g) @ b, (*g.shape[:-1], b.shape[-1]))
     return product
