@@ -332,7 +332,7 @@ def _linear(c: Context) -> Gradients:
     return out
 
 
-@rule("linalg_cross", (sample(T((4, 3)), T((4, 3))), sample(T((3, 2)), T((1, 2)), dim=0)),
+@rule("linalg_cross", (sample(T((4, 3)), T((4, 3))), sample(T((3, 2)), T((3, 1)), dim=0)),
       tex={"x": "b \\times g", "other": "g \\times a"})
 def _cross(c: Context) -> Gradients:
     out: dict[str, Var] = {}
