@@ -28,8 +28,7 @@ from .emit.listing import (
 from .emit.python import Printer
 from .emit.torch_module import torch_module
 from .errors import InputError
-from .longhand import Backward, backward, expand_plain, recompute
-from .longhand.passes import give_names
+from .longhand import Backward, Namer, backward, expand_plain, recompute
 from .program.ir import Program, Value, without_dead_nodes
 
 SPELLINGS = ("plain", "exact")
@@ -91,11 +90,12 @@ class Backprop:
         self._wrt = wrt
         self._names = list(wrt) if wrt is not None else _differentiable(captured)
         self._walked = backward(captured.program, captured.context, captured.fakes, self._names)
-        self._exact, needed_exact = recompute(self._walked, captured.program)
-        walked_plain = expand_plain(self._walked, captured.context, captured.fakes)
-        self._plain, needed_plain = recompute(walked_plain, captured.program)
-        named = give_names(captured.program, needed_exact | needed_plain)
-        self.program: Program = named
+        plain = expand_plain(self._walked, captured.context, captured.fakes)
+        exact, needed_exact = recompute(self._walked, captured.program)
+        plain, needed_plain = recompute(plain, captured.program)
+        namer = Namer(captured.program)
+        self.program: Program = namer.program(captured.program, needed_exact | needed_plain)
+        self._exact, self._plain = namer.backward(exact), namer.backward(plain)
         self._variants: dict[Any, Backprop] = {}
         self._fitting: set[Any] = set()
 

@@ -54,8 +54,9 @@ def _bracketed(value: str, width: int, indent: int, used: int, after: int) -> li
     inner = indent + INDENT
     start, end = _widest(value)
     # one operand may hold nearly everything: scale * (first - second)
-    last = start < width // 3 and end == len(value) - 1
-    if last or not _operators(value):
+    operators = _operators(value)
+    last = end == len(value) - 1 and (len(operators) == 1 or start < width // 3)
+    if last or not operators:
         if start >= 0 and used + start + 1 <= width:
             body = _body(value[start + 1 : end], width, inner)
             return [value[: start + 1], *body, " " * indent + value[end:]]

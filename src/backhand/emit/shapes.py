@@ -36,6 +36,7 @@ class Shapes:
         self.made: dict[str, Value] = {
             v.name: v for v in program.inputs if v.name in self.last or v.name in self.lasting
         }
+        self.making: dict[str, Value] = {}
         self.position = -1
         self.subjects: list[Value] = []
         self.near: list[Value] = []
@@ -50,10 +51,9 @@ class Shapes:
         """From now on, sizes are those of this node's arguments."""
         self.position += 1
         self.read = []
+        self.made.update(self.making)
+        self.making = {out.name: out for out in node.outs if out.var is not None}
         self.near = [*self.subjects, *(v for v in node.operands() if v.name in self.made)]
-        for out in node.outs:
-            if out.var is not None:
-                self.made[out.name] = out
 
     def at_hand(self) -> Iterable[Value]:
         """Tensors whose sizes may be read, the ones that come to mind first in front."""

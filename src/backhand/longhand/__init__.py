@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .naming import Namer
 from .passes import expand_plain, recompute
 from .walk import Backward, backward
 
-__all__ = ["Backward", "backward", "expand_plain", "recompute"]
+__all__ = ["Backward", "Namer", "backward", "expand_plain", "recompute"]

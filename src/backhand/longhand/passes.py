@@ -10,6 +10,7 @@ from ..program.build import Builder, SizeContext, Var
 from ..program.ir import Node, Program, Step, Value, map_arg, without_dead_nodes
 from ..program.ops import get_op
 from ..rules import PLAIN
+from .tidy import tidy
 from .walk import Backward
 
 
@@ -103,8 +104,8 @@ def recompute(derived: Backward, forward: Program) -> tuple[Backward, set[str]]:
                     needed_names.add(operand.name)
             nodes.append(_substituted(node, again))
         steps.append(replace(step, nodes=tuple(nodes)))
-    program = _prune_inputs(replace(derived.program, steps=tuple(steps)), forward)
-    return replace(derived, program=program), needed_names
+    program = tidy(replace(derived.program, steps=tuple(steps)))
+    return replace(derived, program=_prune_inputs(program, forward)), needed_names
 
 
 def _cheap(node: Node, named: set[str]) -> bool:
@@ -127,13 +128,6 @@ def _prune_inputs(program: Program, forward: Program) -> Program:
         if v.name not in made:
             read.setdefault(v.name, v)
     return replace(program, inputs=tuple(read.values()))
-
-
-def give_names(program: Program, names: set[str]) -> Program:
-    """The program with these anonymous values named (printed as statements of their own)."""
-    if not names:
-        return program
-    return map_values(program, lambda v: replace(v, var=v.name) if v.name in names else v)
 
 
 def map_values(program: Program, fn: Callable[[Value], Value]) -> Program:

@@ -304,6 +304,8 @@ class Var:
 
 
 def _recorder(name: str) -> Callable[..., Any]:
+    if name.startswith("__"):
+        raise AttributeError(name)  # Python asking for a protocol, not for an operator
     row = get_op(name)
 
     def apply(*args: Any, builder: Builder | None = None, **kwargs: Any) -> Any:

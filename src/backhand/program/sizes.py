@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -205,7 +206,7 @@ def number_text(number: Number, names: Mapping[str, str]) -> tuple[str, int]:
         return f"{wrap(args[0], left)}{sign}{wrap(args[1], strength + 1)}", strength
     if isinstance(number, float) and not math.isfinite(number):
         return f'float("{number}")', ATOM
-    text = repr(number)
+    text = re.sub(r"e([+-])0+", r"e\1", repr(number))
     return text, UNARY if text.startswith("-") else ATOM
 
 
