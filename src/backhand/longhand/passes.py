@@ -42,8 +42,8 @@ def expand_plain(derived: Backward, context: SizeContext, forward: Mapping[str, 
                     _carry_name(b, var, out, renames)
         nodes = tuple(_substituted(node, renames) for node in b.nodes)
         steps.append(replace(step, nodes=nodes))
-    for var in b.vars:
-        fakes.setdefault(var.value.name, var.fake)
+    # a new value may have the name of one that the walk made and dropped
+    fakes.update((var.value.name, var.fake) for var in b.vars)
     program = replace(derived.program, steps=tuple(steps))
     return replace(derived, program=_prune(program), fakes=fakes)
 
