@@ -84,7 +84,15 @@ def _huber_loss_backward(g: Var, x: Var, target: Var, reduction: int, delta: flo
     return per_element(g, x, reduction) * op.clamp(x - target, -delta, delta)
 
 
-@rule("soft_margin_loss", PAIRS)
+@rule(
+    "soft_margin_loss",
+    (
+        sample(T((3, 4)), T((3, 4), "unit", grad=False)),
+        sample(T((3, 4)), T((3, 4), "unit", grad=False), reduction="sum"),
+        sample(T((3, 4)), T((3, 4), "unit", grad=False), reduction="none"),
+        sample(T(()), T((), "unit", grad=False)),
+    ),
+)
 def _soft_margin_loss(c: Context) -> Gradients:
     _no_gradient_for(c, "target")
     return {"x": op.soft_margin_loss_backward(c.g, c.x, c["target"], number(c))}
