@@ -189,7 +189,8 @@ def _group_norm_backward(
     output_mask: tuple[bool, ...],
 ) -> Three:
     dims = (0, *range(2, x.rank)) if x.rank > 2 else 0
-    grouped = (N, group, -1)
+    # written out: with no elements torch cannot tell what a -1 stands for
+    grouped = (N, group, C * HxW // group)
     per_group = (N, group, 1)
     dx = dweight = dbias = None
     rstd = op.reshape(rstd, per_group)
