@@ -221,19 +221,26 @@ class Backprop:
 
     def specialised(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Backprop:
         """This derivation if it holds for the inputs' sizes and types, else one made for them."""
-        key = _call_key(args, kwargs)
-        if key in self._fitting:
+        call, state = _call_key(args, kwargs), self.captured.state.changed()
+        if not state and call in self._fitting:
             return self
+        key = (call, state)
         if key in self._variants:
             return self._variants[key]
+        if state:
+            return self._variant(key, args, kwargs)
         values = self._values(args, kwargs)
         theirs = self._statics(flatten(self.forward, args, kwargs).leaves)
         if theirs == self._statics(self.captured.arguments.leaves) and fits(self.captured, values):
-            self._fitting.add(key)
+            self._fitting.add(call)
             return self
+        return self._variant(key, args, kwargs)
+
+    def _variant(self, key: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Backprop:
+        """The derivation for a call, or a state of its surroundings, that this one does not fit."""
         variant = derive(self.forward, *args, wrt=self._wrt, **kwargs)
         self._variants[key] = variant
-        variant._fitting.add(key)
+        variant._fitting.add(key[0])
         return variant
 
     def __call__(
@@ -246,7 +253,8 @@ class Backprop:
         where the derivation does not hold for them (a batch of one, another dtype) it is made anew.
         """
         usual = self._flat and not kwargs and upstream is None
-        if usual and _call_key(args, kwargs) in self._fitting:
+        same = not self.captured.state.changed()
+        if usual and same and _call_key(args, kwargs) in self._fitting:
             # a step of a training loop: nothing to flatten, seen before
             with torch.no_grad():
                 (loss,), found = self.run(*args, *self._constants)
@@ -315,6 +323,10 @@ class Backprop:
             if bp is not self:
                 return bp.verify(*args, upstream=upstream, target=target, seed=seed, **kwargs)
             values = self._values(args, kwargs)
+        elif self.captured.state.changed():
+            example = self.captured.arguments
+            bp = self.specialised(example.args, example.kwargs)
+            return bp.verify(upstream=upstream, target=target, seed=seed)
         else:
             values = [leaf.value for leaf in self.leaves]
         detached = [v.detach() if isinstance(v, torch.Tensor) else v for v in values]

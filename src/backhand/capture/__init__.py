@@ -27,16 +27,47 @@ from .trace import CallKey, Trace, composites, trace
 from .watch import StateWatch, refuse_hooks
 
 # Overloads whose name is in the table but whose arguments are not the table's.
-_DECOMPOSED = frozenset({
-    "where.Scalar", "where.ScalarSelf", "where.ScalarOther", "where.default",
-    "std.default", "std.dim", "var.default", "var.dim", "logsumexp.names",
-    "squeeze.dimname", "std_mean.default", "max.names_dim", "min.names_dim",
-    "split.sizes", "index_add.dimname", "diagonal.Dimname", "flatten.named_out_dim",
-    "mean.names_dim", "sum.dim_DimnameList", "bernoulli.out", "gather.dimname",
-    "prod.dim_Dimname", "any.dimname", "all.dimname", "unbind.Dimname", "cumsum.dimname",
-    "cumprod.dimname", "index_select.dimname", "sort.dimname", "scatter.dimname_src",
-    "scatter_add.dimname", "select.Dimname", "argsort.dimname", "unflatten.Dimname",
-}) | DECOMPOSED_MATH
+_DECOMPOSED = (
+    frozenset(
+        {
+            "where.Scalar",
+            "where.ScalarSelf",
+            "where.ScalarOther",
+            "where.default",
+            "std.default",
+            "std.dim",
+            "var.default",
+            "var.dim",
+            "logsumexp.names",
+            "squeeze.dimname",
+            "std_mean.default",
+            "max.names_dim",
+            "min.names_dim",
+            "split.sizes",
+            "index_add.dimname",
+            "diagonal.Dimname",
+            "flatten.named_out_dim",
+            "mean.names_dim",
+            "sum.dim_DimnameList",
+            "bernoulli.out",
+            "gather.dimname",
+            "prod.dim_Dimname",
+            "any.dimname",
+            "all.dimname",
+            "unbind.Dimname",
+            "cumsum.dimname",
+            "cumprod.dimname",
+            "index_select.dimname",
+            "sort.dimname",
+            "scatter.dimname_src",
+            "scatter_add.dimname",
+            "select.Dimname",
+            "argsort.dimname",
+            "unflatten.Dimname",
+        }
+    )
+    | DECOMPOSED_MATH
+)
 
 
 @cache
@@ -68,7 +99,8 @@ def capture(
         raise InputError("there is no tensor among the example inputs")
     refuse_hooks(arguments.module, [(leaf.name, leaf.value) for leaf in dynamic])
     fakes, context = fake_inputs(dynamic, symbolic)
-    traced, treespec, out_leaves = _traced(function, arguments, fakes, symbolic)
+    state = StateWatch(function)
+    traced, treespec, out_leaves = _traced(function, arguments, fakes, symbolic, state)
     symbols = name_symbols(context, dynamic, fakes, traced.size_names, size_names or {})
     builder = Builder(context, {leaf.name for leaf in dynamic})
     inputs: list[Var | None] = []
@@ -81,6 +113,7 @@ def capture(
     traced.constant_names.update(constant_names(function))
     origins = ["buffer" if leaf.kind == "buffer" else "input" for leaf in dynamic]
     converted = Converter(traced, builder, inputs, origins).run()
+    state.settle(converted.constants.values())
     program, renamed = _named(function, dynamic, symbols, inputs, converted)
     return Captured(
         program,
@@ -93,11 +126,16 @@ def capture(
         sites_of(fakes),
         treespec,
         out_leaves,
+        state,
     )
 
 
 def _traced(
-    function: Callable[..., Any], arguments: Arguments, fakes: list[Any], symbolic: bool
+    function: Callable[..., Any],
+    arguments: Arguments,
+    fakes: list[Any],
+    symbolic: bool,
+    state: StateWatch,
 ) -> tuple[Trace, Any, tuple[Any, ...]]:
     """The trace, the structure of what the function returned, its leaves (``None``: a tensor)."""
     dynamic = arguments.dynamic()
@@ -127,7 +165,6 @@ def _traced(
         if arguments.module is not None
         else modules_of(function)
     )
-    state = StateWatch(function)
     try:
         traced = trace(
             run, fakes, _kept_composites(), namespaces(function), module_paths, symbolic, rerun

@@ -12,6 +12,7 @@ from ..program.build import SizeContext
 from ..program.ir import Program
 from .inputs import Arguments
 from .trace import CallKey
+from .watch import StateWatch
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,9 @@ class Captured:
     """A captured forward pass.
 
     ``fakes`` holds a tensor without data for every value; ``call_values`` says which values each
-    torch call of the user's code gave, in order, ``""`` for none (what ``verify`` compares); ``outputs`` are the program values
-    of the function's tensor outputs, in order; ``treespec`` its output structure.
+    torch call of the user's code gave, in order, ``""`` for none (what ``verify`` compares);
+    ``sites`` are the symbols of the inputs' axes; ``treespec`` and ``out_leaves`` the structure of
+    what the function returned; ``state`` what its surroundings held.
     """
 
     program: Program
@@ -33,6 +35,7 @@ class Captured:
     sites: tuple[tuple[Any, int, int | None], ...]
     treespec: Any
     out_leaves: tuple[Any, ...]
+    state: StateWatch
 
 
 def sites_of(fakes: list[Any]) -> tuple[tuple[Any, int, int | None], ...]:

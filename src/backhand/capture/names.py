@@ -1,4 +1,4 @@
-"""Steps and names: which of the author's statements a node belongs to, and what to call its value."""
+"""Steps and names: which statement of the author's a node belongs to, what to call its value."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import Location
 from ..program.ir import Node, Step, Value, map_arg
+from ..program.ops import RESULT_FIELDS
 from .inputs import identifier
 from .source import Owner
 from .trace import Call, FrameNote
@@ -19,7 +20,12 @@ class _Group:
     prefix: str
     function: str
     nodes: list[int] = field(default_factory=list)
+    # A return's value goes by the caller's name for it, qualified as the caller's names are.
     claimed_by: str = ""
+    claim_prefix: str = ""
+    # The run of the statement whose targets this group's last value may be.
+    run: tuple[int, int, tuple[str, int, int, int, int]] | None = None
+    named: bool = True
 
 
 class Namer:
@@ -30,8 +36,8 @@ class Namer:
         self.taken = set(taken)
         self.used = {v.name for node, _ in nodes for v in node.operands()}
         self.groups: list[_Group] = []
-        # Per frame: the run of the statement it is in, and the groups of that run by owner.
-        self._runs: dict[int, tuple[tuple[str, int, int], int]] = {}
+        # Per frame: where it is in which statement, calling whom; the groups of that run by owner.
+        self._runs: dict[int, tuple[tuple[str, int, int], int, int | None]] = {}
         self._open: dict[int, dict[tuple[str, int, int, int, int], _Group]] = {}
         self._prefixes: dict[tuple[int, int], str] = {}
         self._helper_calls: dict[str, int] = {}
@@ -57,6 +63,7 @@ class Namer:
                 order[id(current)] = current
             current.nodes.append(i)
         groups = list(order.values())
+        self._settle(groups)
         names: dict[str, str] = {}
         for group in groups:
             self._name(group, names, outputs)
@@ -71,28 +78,56 @@ class Namer:
         if group is None:
             prefix = self._prefix(call.frames)
             group = opened[inner.owner.key] = _Group(inner.owner, prefix, inner.function)
+            group.run = self._run_of(inner)
         # A value that leaves its function takes the caller's name, if the caller has one for it.
         if inner.owner.returns and not inner.owner.targets:
             for outer in call.frames[1:]:
                 if outer.owner.targets:
-                    group.claimed_by = outer.owner.targets[-1] if len(outer.owner.targets) == 1 else ""
-                    group.prefix = self._prefix(call.frames[call.frames.index(outer) :])
+                    single = len(outer.owner.targets) == 1
+                    group.claimed_by = outer.owner.targets[0] if single else ""
+                    group.claim_prefix = self._prefix(call.frames[call.frames.index(outer) :])
+                    group.run = self._run_of(outer)
                     break
                 if not outer.owner.returns:
                     break
         return group
 
+    def _run_of(self, frame: FrameNote) -> tuple[int, int, tuple[str, int, int, int, int]]:
+        return frame.serial, self._run_serial.get(frame.serial, 0), frame.owner.key
+
+    def _settle(self, groups: list[_Group]) -> None:
+        """Let the last value of a run of a statement have its name, and no value before it.
+
+        In ``x = x + act(x)`` the sum is ``x``; in ``x = act(x + 1)`` what ``act`` returns is.
+        """
+        last: dict[object, _Group] = {}
+        for group in groups:
+            if group.run is not None and (group.owner.targets or group.claimed_by):
+                known = last.get(group.run)
+                if known is None or known.nodes[-1] < group.nodes[-1]:
+                    last[group.run] = group
+        for group in groups:
+            winner = last.get(group.run)
+            if winner is not None and winner is not group:
+                group.claimed_by = ""
+                group.named = not group.owner.targets
+
     def _enter(self, frame: FrameNote) -> None:
         """Start a new run of the statement when the frame left it or came back to it."""
         known = self._runs.get(frame.serial)
         statement = frame.owner.statement
-        if known is None or known[0] != statement or frame.lasti < known[1]:
+        # The same instruction again is a loop's next turn, unless it is still in the same call.
+        again = known is not None and (
+            frame.lasti < known[1]
+            or (frame.lasti == known[1] and (frame.callee is None or frame.callee != known[2]))
+        )
+        if known is None or known[0] != statement or again:
             self._open[frame.serial] = {}
             self._run_serial[frame.serial] = self._run_serial.get(frame.serial, 0) + 1
-        self._runs[frame.serial] = (statement, frame.lasti)
+        self._runs[frame.serial] = (statement, frame.lasti, frame.callee)
 
     def _prefix(self, frames: tuple[FrameNote, ...]) -> str:
-        """How names of the innermost frame are qualified: by module path, or by the call's target."""
+        """How names of the innermost frame are qualified: by module path, or the call's target."""
         inner = frames[0]
         if len(frames) == 1:
             return ""
@@ -104,45 +139,50 @@ class Namer:
         outer = self._prefix(frames[1:])
         key = (inner.serial, 0)
         if key not in self._prefixes:
-            stem = caller.owner.targets[0] if len(caller.owner.targets) == 1 else inner.function
+            single = len(caller.owner.targets) == 1
+            stem = caller.owner.targets[0] if single else inner.function.strip("<>")
             if inner.module == "" and inner.function == "forward":
                 stem = ""
-            self._prefixes[key] = "_".join(p for p in (outer, identifier(stem) if stem else "") if p)
+            self._prefixes[key] = "_".join(p for p in (outer, stem) if p)
         return self._prefixes[key]
 
     def _name(self, group: _Group, names: dict[str, str], outputs: dict[str, str]) -> None:
         last = self.nodes[group.nodes[-1]][0]
-        targets = group.owner.targets or ((group.claimed_by,) if group.claimed_by else ())
+        if not group.named:
+            return
+        targets, prefix = group.owner.targets, group.prefix
+        if not targets and group.claimed_by:
+            targets, prefix = (group.claimed_by,), group.claim_prefix
         outs = last.outs
         if len(outs) > 1 and len(targets) == len(outs):
             for out, target in zip(outs, targets, strict=True):
                 if target != "_":
-                    names[out.name] = self._unique(group.prefix, target)
+                    names[out.name] = self._unique(prefix, target)
             return
         if len(outs) > 1 and len(targets) == 1:
             # one of several outputs was picked (`.values`), or the list as a whole was named
             used = [o for o in outs if o.name in self.used]
-            if len(used) == 1:
-                names[used[0].name] = self._unique(group.prefix, targets[0])
-            else:
-                for k, out in enumerate(outs):
-                    names[out.name] = self._unique(group.prefix, f"{targets[0]}_{k}")
+            fields = RESULT_FIELDS.get(last.op, tuple(map(str, range(len(outs)))))
+            for out, part in zip(outs, fields, strict=True):
+                picked = len(used) == 1 and out is used[0]
+                name = targets[0] if picked else f"{targets[0]}_{part}"
+                names[out.name] = self._unique(prefix, name)
             return
         if len(outs) == 1 and len(targets) > 1:
             # several results were named by one expression that is not a single operator
             recent = [self.nodes[i][0].outs[0].name for i in group.nodes[-len(targets) :]]
             for name, target in zip(recent, targets, strict=False):
                 if target != "_":
-                    names[name] = self._unique(group.prefix, target)
+                    names[name] = self._unique(prefix, target)
             return
         suggestion = outputs.get(outs[0].name, "")
         if targets:
-            names[outs[0].name] = self._unique(group.prefix, targets[0])
+            names[outs[0].name] = self._unique(prefix, targets[0])
         elif suggestion:
             names[outs[0].name] = self._unique("", suggestion)
         elif len(outs) == 1:
-            stem = group.prefix or (group.function if group.function.isidentifier() else "")
-            names[outs[0].name] = self._unique("", f"{identifier(stem)}_out" if stem else last.op)
+            stem = group.prefix or group.function.strip("<>")
+            names[outs[0].name] = self._unique("", f"{stem}_out" if stem else last.op)
 
     def _unique(self, prefix: str, name: str) -> str:
         full = identifier(f"{prefix}_{name}" if prefix else name)

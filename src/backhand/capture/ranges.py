@@ -1,8 +1,12 @@
-"""A ``range`` that understands symbolic sizes, so that ``logprobs[range(n), Yb]`` stays general."""
+"""``range`` and ``math.sqrt`` that understand symbolic sizes.
+
+With them ``logprobs[range(n), Yb]`` and ``scores / math.sqrt(d)`` stay general in ``n`` and ``d``.
+"""
 
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +50,14 @@ def symbolic_range(*args: Any) -> range | SymbolicRange:
     return SymbolicRange(start, stop, step[0] if step else 1)
 
 
+_sqrt = math.sqrt
+
+
+def symbolic_sqrt(x: Any) -> Any:
+    """``math.sqrt`` as all code sees it during capture."""
+    return torch.sym_sqrt(x) if isinstance(x, (torch.SymInt, torch.SymFloat)) else _sqrt(x)
+
+
 def with_tensors(index: Any) -> Any:
     """An index with symbolic ranges turned into tensors."""
     if isinstance(index, SymbolicRange):
@@ -56,13 +68,23 @@ def with_tensors(index: Any) -> Any:
 
 
 @contextmanager
-def range_replaced(namespaces: list[dict[str, Any]]) -> Iterator[None]:
-    """Give these modules the symbolic ``range`` for a while, unless they define one of their own."""
+def sizes_understood(namespaces: list[dict[str, Any]]) -> Iterator[None]:
+    """Give these modules the symbolic ``range`` for a while, unless they define one of their own.
+
+    ``math.sqrt`` is replaced for all, and where a module has imported it by name.
+    """
     touched = [ns for ns in namespaces if "range" not in ns]
+    roots = [(ns, name) for ns in namespaces for name, value in ns.items() if value is _sqrt]
     for ns in touched:
         ns["range"] = symbolic_range
+    for ns, name in roots:
+        ns[name] = symbolic_sqrt
+    math.sqrt = symbolic_sqrt
     try:
         yield
     finally:
+        math.sqrt = _sqrt
+        for ns, name in roots:
+            ns[name] = _sqrt
         for ns in touched:
             ns.pop("range", None)

@@ -67,7 +67,7 @@ class _File:
 
 @cache
 def is_user_file(filename: str) -> bool:
-    """Whether a frame of this file is the user's rather than torch's, Python's or this package's."""
+    """Whether a frame of this file is the user's: not torch's, Python's or this package's."""
     if filename.startswith((_TORCH, *_OWN)):
         return False
     return not (filename.startswith(_STDLIB) and "site-packages" not in filename)
@@ -259,14 +259,20 @@ def _names(target: ast.expr) -> tuple[str, ...]:
     return ()
 
 
-def user_frames(start: FrameType, stop: FrameType | None) -> list[FrameType]:
-    """The user's frames from the innermost outwards, up to (not including) ``stop``."""
-    out: list[FrameType] = []
+def user_frames(
+    start: FrameType, stop: FrameType | None
+) -> list[tuple[FrameType, FrameType | None]]:
+    """The user's frames from the innermost outwards, up to (not including) ``stop``.
+
+    Each comes with the frame that it is calling, the user's or not.
+    """
+    out: list[tuple[FrameType, FrameType | None]] = []
     frame: FrameType | None = start
+    callee: FrameType | None = None
     while frame is not None and frame is not stop:
         if is_user_file(frame.f_code.co_filename):
-            out.append(frame)
-        frame = frame.f_back
+            out.append((frame, callee))
+        frame, callee = frame.f_back, frame
     return out
 
 
@@ -287,4 +293,5 @@ def current_location() -> Location | None:
     frames = user_frames(sys._getframe(1), None)
     if not frames:
         return None
-    return owner_at(frames[0].f_code, frames[0].f_lasti).where
+    frame = frames[0][0]
+    return owner_at(frame.f_code, frame.f_lasti).where

@@ -30,7 +30,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import BackhandError, CaptureError, Location
 from . import source
-from .ranges import SymbolicRange, range_replaced, with_tensors
+from .ranges import SymbolicRange, sizes_understood, with_tensors
 from .refuse import BRANCH_HINT, SEED_HINT, Refusals, machinery_refused
 from .watch import RandomWatch
 
@@ -41,9 +41,14 @@ CallKey = tuple[str, CodeType | None, int, int]
 
 @dataclass(frozen=True)
 class FrameNote:
-    """One of the user's frames at the moment of a call. ``serial`` tells frames apart."""
+    """One of the user's frames at the moment of a call.
+
+    ``serial`` tells frames apart; ``callee`` is that of the frame it is calling, ``None`` for a
+    torch function called directly.
+    """
 
     serial: int
+    callee: int | None
     owner: source.Owner
     lasti: int
     function: str
@@ -94,21 +99,21 @@ class CallCounter:
 _DATA_GET = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _REQUIRES_GRAD = torch.Tensor.requires_grad.__get__  # type: ignore[attr-defined]
 # After one of these the user's code may hold a size in a variable of its own.
-_SIZE_READS = frozenset({
-    torch.Tensor.shape.__get__,  # type: ignore[attr-defined]
-    torch.Tensor.size,
-    torch.Tensor.__len__,
-    torch.Tensor.numel,
-    torch.numel,
-})
+_SIZE_READS = frozenset(
+    {
+        torch.Tensor.shape.__get__,  # type: ignore[attr-defined]
+        torch.Tensor.size,
+        torch.Tensor.__len__,
+        torch.Tensor.numel,
+        torch.numel,
+    }
+)
 
 
 class CaptureMode(TorchFunctionMode):
     """Notes the user's statement for every torch call, and refuses what a graph cannot hold."""
 
-    def __init__(
-        self, stop: FrameType, module_paths: dict[int, str], refusals: Refusals
-    ) -> None:
+    def __init__(self, stop: FrameType, module_paths: dict[int, str], refusals: Refusals) -> None:
         super().__init__()
         self.stop = stop
         self.module_paths = module_paths
@@ -164,7 +169,7 @@ class CaptureMode(TorchFunctionMode):
     ) -> None:
         frames = source.user_frames(frame, self.stop)
         if self._sizes_read:
-            self._note_sizes(frames)
+            self._note_sizes([f for f, _ in frames])
             self._sizes_read = False
         own = set(made)
         results: list[torch.fx.Node | None] = []
@@ -180,21 +185,28 @@ class CaptureMode(TorchFunctionMode):
             where = call.frames[0].owner.where if call.frames else None
             raise self.refusals.keep(RandomWatch.refusal(whose, where))
 
-    def _notes(self, frames: list[FrameType]) -> tuple[FrameNote, ...]:
+    def _notes(self, frames: list[tuple[FrameType, FrameType | None]]) -> tuple[FrameNote, ...]:
         out = []
-        for frame in frames:
+        for frame, callee in frames:
+            serial = self._serial(frame)
+            calling = None if callee is None else self._serial(callee)
             code = frame.f_code
-            serial = self._serials.get(id(frame))
-            if serial is None:
-                # The frame is kept, so that its id stays its own for the whole trace.
-                serial = self._serials[id(frame)] = len(self._frames)
-                self._frames.append(frame)
-                receiver = frame.f_locals.get("self") if code.co_varnames[:1] == ("self",) else None
-                path = self.module_paths.get(id(receiver)) if receiver is not None else None
-                self._modules.append(path)
             owner = source.owner_at(code, frame.f_lasti)
-            out.append(FrameNote(serial, owner, frame.f_lasti, code.co_name, self._modules[serial]))
+            module = self._modules[serial]
+            out.append(FrameNote(serial, calling, owner, frame.f_lasti, code.co_name, module))
         return tuple(out)
+
+    def _serial(self, frame: FrameType) -> int:
+        serial = self._serials.get(id(frame))
+        if serial is None:
+            # The frame is kept, so that its id stays its own for the whole trace.
+            serial = self._serials[id(frame)] = len(self._frames)
+            self._frames.append(frame)
+            method = frame.f_code.co_varnames[:1] == ("self",)
+            receiver = frame.f_locals.get("self") if method else None
+            path = self.module_paths.get(id(receiver)) if receiver is not None else None
+            self._modules.append(path)
+        return serial
 
     def _note_sizes(self, frames: list[FrameType]) -> None:
         """Remember what the user's local variables call symbolic sizes."""
@@ -253,7 +265,7 @@ def trace(
     decompose = {op: how for op, how in composites().items() if op not in keep}
     state = torch.get_rng_state()
     try:
-        with _undisturbed(), range_replaced(namespaces), machinery_refused(refusals):
+        with _undisturbed(), sizes_understood(namespaces), machinery_refused(refusals):
             graph = make_fx(
                 run,
                 tracing_mode="symbolic" if symbolic else "fake",
@@ -347,5 +359,14 @@ def _first(error: BaseException) -> str:
     return text[0] if text else type(error).__name__
 
 
-__all__ = ["Call", "CallCounter", "CallKey", "CaptureMode", "FrameNote", "Location", "Trace",
-           "composites", "trace"]
+__all__ = [
+    "Call",
+    "CallCounter",
+    "CallKey",
+    "CaptureMode",
+    "FrameNote",
+    "Location",
+    "Trace",
+    "composites",
+    "trace",
+]

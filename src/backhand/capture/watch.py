@@ -7,8 +7,7 @@ changes while the function runs, the next call would be another function, so it 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType
 from typing import Any
 
@@ -54,43 +53,43 @@ class RandomWatch:
         return CaptureError(f"the forward pass draws from {whose}", where, _NUMBERS_HINT)
 
 
-@dataclass
 class StateWatch:
-    """Globals, closure cells and module attributes that the function can reach, before it runs."""
+    """Globals, closure cells and attributes that the function can reach, made before it runs.
 
-    function: Callable[..., Any]
-    before: list[tuple[str, Any, Any, Any]] = field(default_factory=list)
-    modules: list[tuple[str, torch.nn.Module, dict[str, Any]]] = field(default_factory=list)
+    What they hold is fixed in what is derived: a change while the function runs is refused, and a
+    change between two calls asks for a derivation of its own.
+    """
 
-    def __post_init__(self) -> None:
-        if isinstance(self.function, torch.nn.Module):
-            for path, module in self.function.named_modules():
-                self.modules.append((path, module, dict(vars(module))))
-                for name in vars(module):
-                    if not name.startswith("_"):
-                        self._note(f"self.{f'{path}.' if path else ''}{name}", vars(module), name)
-            return
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = getattr(function, "func", function)  # a functools.partial is its function
         owner = getattr(self.function, "__self__", None)
-        if owner is None and not hasattr(self.function, "__code__"):
+        if not hasattr(self.function, "__code__") and owner is None:
             owner = self.function
-        if hasattr(owner, "__dict__") and not isinstance(owner, (type, torch.nn.Module)):
-            for name in vars(owner):
-                self._note(f"self.{name}", vars(owner), name)
-        for namespace, names in _globals_read(self.function):
-            for name in sorted(names):
-                if name in namespace:
-                    self._note(name, namespace, name)
-        for name, cell in _cells(self.function):
-            self.before.append((name, cell, "cell_contents", _frozen(cell.cell_contents)))
+        self.module = owner if isinstance(owner, torch.nn.Module) else None
+        self.places = list(self._places(owner))
+        self.before = [(*place, _frozen(_held(*place[1:]))) for place in self.places]
+        modules = () if self.module is None else self.module.modules()
+        self.attributes = [(m, dict(vars(m))) for m in modules]
+        self.constants: frozenset[int] = frozenset()
+        self.then: tuple[Any, ...] = ()
 
-    def _note(self, label: str, owner: dict[str, Any], key: str) -> None:
-        frozen = _frozen(owner[key])
-        if frozen is not _UNKNOWN:
-            self.before.append((label, owner, key, frozen))
+    def _places(self, owner: Any) -> Iterator[tuple[str, Any, str]]:
+        if self.module is not None:
+            for path, module in self.module.named_modules():
+                for name in _public(module):
+                    yield f"self.{path}{'.' if path else ''}{name}", vars(module), name
+        elif hasattr(owner, "__dict__") and not isinstance(owner, type):
+            for name in vars(owner):
+                yield f"self.{name}", vars(owner), name
+        for namespace, names in _globals_read(self.function):
+            for name in sorted(names & namespace.keys()):
+                yield name, namespace, name
+        for name, cell in _cells(self.function):
+            yield name, cell, "cell_contents"
 
     def restore(self) -> None:
-        """Give modules back the attributes they had: tensors without data must not stay behind."""
-        for _, module, attributes in self.modules:
+        """Give modules back the attributes they had: no tensor without data may stay behind."""
+        for module, attributes in self.attributes:
             now = vars(module)
             for name in [n for n in now if n not in attributes]:
                 del now[name]
@@ -99,26 +98,72 @@ class StateWatch:
     def check(self) -> None:
         """Raise if something the function can reach has changed; called before ``restore``."""
         for label, owner, key, old in self.before:
-            new = owner.get(key) if isinstance(owner, dict) else getattr(owner, key)
-            if old is not _UNKNOWN and _frozen(new) != old:
+            if old != _frozen(_held(owner, key)):
                 raise CaptureError(
                     f"the forward pass changes {label} while it runs",
                     source.definition_of(self.function),
                     _STATE_HINT,
                 )
 
+    def settle(self, constants: Iterable[torch.Tensor]) -> None:
+        """Remember the state for ``changed``; ``constants`` are tensors the program has fixed."""
+        self.constants = frozenset(map(id, constants))
+        self.then = self.now()
 
-_UNKNOWN = object()
+    def now(self) -> tuple[Any, ...]:
+        """What the function's surroundings hold, as something to compare and to look up by."""
+        own = () if self.module is None else _module_state(self.module, self.constants)
+        return own, *(
+            _frozen(_held(owner, key), self.constants)
+            for _, owner, key in self.places
+            if self.module is None or not isinstance(owner, dict) or "_modules" not in owner
+        )
+
+    def changed(self) -> tuple[Any, ...]:
+        """Empty while everything is as it was at the derivation, else the present state."""
+        if self.module is None and not self.places:
+            return ()
+        now = self.now()
+        return () if now == self.then else now
 
 
-def _frozen(value: Any, depth: int = 3) -> Any:
-    """A value made of plain things as something that can be compared later."""
+def _held(owner: Any, key: str) -> Any:
+    return owner.get(key) if isinstance(owner, dict) else getattr(owner, key, None)
+
+
+def _public(module: torch.nn.Module) -> list[str]:
+    return [name for name in vars(module) if not name.startswith("_")]
+
+
+def _module_state(module: torch.nn.Module, constants: frozenset[int]) -> tuple[Any, ...]:
+    """A module's structure, modes and plain attributes, without its parameters' values."""
+    parts = tuple(
+        (path, type(m), *((n, _frozen(vars(m)[n], constants)) for n in _public(m)))
+        for path, m in module.named_modules()
+    )
+    return (
+        parts,
+        tuple(name for name, _ in module.named_parameters()),
+        tuple(name for name, _ in module.named_buffers()),
+    )
+
+
+_UNKNOWN = "…"
+
+
+def _frozen(value: Any, constants: frozenset[int] = frozenset(), depth: int = 3) -> Any:
+    """A value made of plain things (or the place of a fixed tensor) as something to compare."""
     if type(value) in _PLAIN:
-        return value if value == value else "nan"
+        return (type(value), value if value == value else "nan")
+    if isinstance(value, torch.Tensor):
+        return id(value) if id(value) in constants else _UNKNOWN
+    if isinstance(value, torch.nn.Module):
+        return _module_state(value, constants) if depth else _UNKNOWN
     if depth and isinstance(value, (list, tuple)) and len(value) <= 1000:
-        return (type(value), *(_frozen(v, depth - 1) for v in value))
+        return (type(value), *(_frozen(v, constants, depth - 1) for v in value))
     if depth and isinstance(value, dict) and len(value) <= 1000:
-        return (dict, *((_frozen(k, 0), _frozen(v, depth - 1)) for k, v in value.items()))
+        pairs = value.items()
+        return (dict, *((_frozen(k, depth=0), _frozen(v, constants, depth - 1)) for k, v in pairs))
     return _UNKNOWN
 
 

@@ -34,6 +34,12 @@ INFIX: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "^": (53, operator.xor),
     "|": (50, operator.or_),
 }
+# What torch calls the values of operators that give two by name (``x.max(1).values``).
+RESULT_FIELDS: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ("max_dim", "min_dim", "sort", "topk", "cummax", "cummin", "median_dim", "nanmedian_dim",
+     "kthvalue", "mode"),
+    ("values", "indices"),
+)
 PREFIX: dict[str, Callable[[Any], Any]] = {"-": operator.neg, "~": operator.invert}
 PREFIX_STRENGTH = UNARY
 SUBSCRIPT_STRENGTH = ATOM
