@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/derive.py [--blocks 1 2 4 8 12]
 
-The article's first derivation runs in a fresh process, the clock starting after the import. The GPTs
-have 124M-parameter shapes at twelve blocks (width 768, 12 heads, 1,024 positions) and live on the
-meta device: deriving needs no data. Growth is shown as seconds per block.
+The article's first derivation runs in a fresh process, the clock starting after the import. The
+GPTs have 124M-parameter shapes at twelve blocks (width 768, 12 heads, 1,024 positions) and live on
+the meta device: deriving needs no data. Growth is shown as seconds per block.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def main() -> int:
     )
     first, second = map(float, done.stdout.split())
     print(
-        f"article, first derivation after import: {first:.2f} s (asked: under 1); again: {second:.2f} s"
+        f"article, first derivation after import: {first:.2f} s (asked: under 1); "
+        f"again: {second:.2f} s"
     )
     missed = first >= 1
     gpt_seconds(1)

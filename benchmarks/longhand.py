@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/longhand.py [--rounds N]
 
 Both run in this one process with one thread, in turn, round by round; the figure is the median over
-rounds of the ratio of two neighbouring rounds, so that a machine whose speed drifts does not matter.
+rounds of the ratio of two neighbouring rounds, so that drifting speed does not matter.
 The work is one forward and one backward pass, gradients of all seven parameters. Memory is the peak
 of live tensor bytes above what was alive before, counted by torch's own allocator profiler.
 """

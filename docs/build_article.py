@@ -23,8 +23,8 @@ Made by `docs/build_article.py`; a test holds it against the code.
 
 `examples/article.py` holds the network of the article and its backward pass written out by hand.
 Here is each gradient twice: as we wrote it by hand, and as backhand derives it from the forward
-pass alone. The two differ in the order of factors, in how a running sum is split into lines, and in how
-zeros are made; the tests run both from the same upstream gradients and compare the numbers.
+pass alone. The two differ in the order of factors, in how a running sum is split into lines, and
+in how zeros are made; the tests run both from the same upstream gradients and compare the numbers.
 
 At 32 examples and 64 hidden units each derived gradient has autograd's bits in the exact spelling.
 What is printed here is the plain spelling, which differs in one line, tanh's.

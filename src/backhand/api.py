@@ -12,6 +12,7 @@ import torch.utils._pytree as pytree
 from .capture import Captured, capture, fits
 from .capture.annotations import annotated_inputs
 from .capture.inputs import Leaf, flatten
+from .capture.source import location_of_error
 from .checking import Report, verify
 from .checking.verify import autograd_truth, run_lines
 from .emit.listing import (
@@ -27,11 +28,13 @@ from .emit.listing import (
 )
 from .emit.python import Printer
 from .emit.torch_module import torch_module
-from .errors import InputError
+from .errors import CaptureError, InputError
 from .longhand import Backward, Namer, backward, expand_plain, recompute
+from .program.invoke import dtype_name
 from .program.ir import Program, Value, without_dead_nodes
 
 SPELLINGS = ("plain", "exact")
+LITERAL = 32  # elements of a constant up to which an emitted module holds it; else an argument
 
 
 def derive(
@@ -89,6 +92,8 @@ class Backprop:
         self.name = captured.program.name
         self._wrt = wrt
         self._names = list(wrt) if wrt is not None else _differentiable(captured)
+        if not self._names:
+            raise InputError(_nothing_to_do(captured, wrt))
         self._walked = backward(captured.program, captured.context, captured.fakes, self._names)
         plain = expand_plain(self._walked, captured.context, captured.fakes)
         exact, needed_exact = recompute(self._walked, captured.program)
@@ -238,7 +243,10 @@ class Backprop:
 
     def _variant(self, key: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Backprop:
         """The derivation for a call, or a state of its surroundings, that this one does not fit."""
-        variant = derive(self.forward, *args, wrt=self._wrt, **kwargs)
+        try:
+            variant = derive(self.forward, *args, wrt=self._wrt, **kwargs)
+        except CaptureError as error:
+            raise self._misfit(args, kwargs) or error from None
         self._variants[key] = variant
         variant._fitting.add(key[0])
         return variant
@@ -256,19 +264,56 @@ class Backprop:
         same = not self.captured.state.changed()
         if usual and same and _call_key(args, kwargs) in self._fitting:
             # a step of a training loop: nothing to flatten, seen before
-            with torch.no_grad():
-                (loss,), found = self.run(*args, *self._constants)
+            (loss,), found = self._run(args, args, kwargs)
             return loss, dict(zip(self.gradient_names, found, strict=True))
         bp = self.specialised(args, kwargs)
         if bp is not self:
             return bp(*args, upstream=upstream, **kwargs)
         values = self._values(args, kwargs)
-        ups = self._upstreams(upstream)
-        with torch.no_grad():
-            outputs, gradients = self.run(*values, *self._constants, *ups)
+        ups = self._upstreams(upstream, values)
+        outputs, gradients = self._run(values, args, kwargs, ups)
         return self._structured(outputs), dict(zip(self.gradient_names, gradients, strict=True))
 
-    def _upstreams(self, upstream: Any) -> list[torch.Tensor]:
+    def _run(
+        self,
+        values: Sequence[Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        ups: Sequence[Any] = (),
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        try:
+            with torch.no_grad():
+                return self.run(*values, *self._constants, *ups)
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            raise self._misfit(args, kwargs) or error from None
+
+    def _misfit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> InputError | None:
+        """What is wrong with the inputs, if the forward pass itself fails on them."""
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                self.forward(*_copies(args), **_copies(kwargs))
+        except Exception as error:
+            said = (str(error).strip().splitlines() or ["no message"])[0]
+            where = location_of_error(error)
+            given = ", ".join(map(_described, flatten(self.forward, args, kwargs).leaves))
+            derived = ", ".join(map(_described, self.captured.arguments.leaves))
+            return InputError(
+                f"the inputs do not fit the forward pass: {type(error).__name__}: {said}"
+                + (f"\n  {where}: {where.text}" if where else "")
+                + f"\n  given: {given}\n  derived with: {derived}"
+            )
+        return None
+
+    def _sizes_of(self, values: Sequence[Any]) -> dict[str, int]:
+        """The symbolic sizes' values for these inputs."""
+        by_name = {leaf.name: value for leaf, value in zip(self.leaves, values, strict=True)}
+        out: dict[str, int] = {}
+        for s in self.symbols:
+            value = by_name[s.input]
+            out[s.name] = value if s.axis is None else value.shape[s.axis]
+        return out
+
+    def _upstreams(self, upstream: Any, values: Sequence[Any]) -> list[torch.Tensor]:
         if self.scalar:
             if upstream is not None:
                 raise InputError("the output is a scalar loss: its upstream is 1, give none")
@@ -283,6 +328,15 @@ class Backprop:
         for name, gradient in zip(names, given, strict=True):
             if not isinstance(gradient, torch.Tensor):
                 raise InputError(f"the upstream of {name} is not a tensor")
+        sizes = self._sizes_of(values)
+        for name, value, gradient in zip(names, self._exact.upstream, given, strict=True):
+            shape = [d if isinstance(d, int) else d.evaluate(sizes) for d in value.shape]
+            found = f"{list(gradient.shape)} {dtype_name(gradient.dtype)}"
+            if found != f"{shape} {value.dtype}":
+                raise InputError(
+                    f"the upstream of {name} has shape and dtype {found}, "
+                    f"and {name} has {shape} {value.dtype}"
+                )
         return given
 
     def _structured(self, outputs: tuple[Any, ...]) -> Any:
@@ -334,7 +388,7 @@ class Backprop:
         named = self.captured.program.values()  # not those that only the backward pass reads
         names = [v.name for v in named if v.var is not None and v.floating]
         wrt = set(self._names)
-        ups = self._upstreams(upstream) if upstream is not None else None
+        ups = self._upstreams(upstream, detached) if upstream is not None else None
         truth = autograd_truth(
             self.captured, detached, derived.upstream_of, wrt, set(names), ups, seed
         )
@@ -377,10 +431,32 @@ class Backprop:
             self.symbols,
             self._seeds(derived),
             self.gradient_names,
+            self._parameters,
+            {n: text for n, t in self.captured.constants.items() if (text := _literal(t))},
         )
 
     def __repr__(self) -> str:
         return f"<backhand.Backprop of {self.name}: {len(self.gradient_names)} gradients>"
+
+
+def _copies(arguments: Any) -> Any:
+    return pytree.tree_map(
+        lambda a: a.detach().clone() if isinstance(a, torch.Tensor) else a, arguments
+    )
+
+
+def _literal(constant: torch.Tensor) -> str:
+    """A tensor that the forward pass makes or reads, as an expression; ``""`` if it is large."""
+    if constant.numel() > LITERAL or not bool(torch.isfinite(constant).all()):
+        return ""
+    return f"torch.tensor({constant.tolist()!r}, dtype={constant.dtype})"
+
+
+def _described(leaf: Leaf) -> str:
+    """An input in a message: its name, shape and dtype, or its value."""
+    if isinstance(leaf.value, torch.Tensor):
+        return f"{leaf.name} {list(leaf.value.shape)} {dtype_name(leaf.value.dtype)}"
+    return f"{leaf.name} = {leaf.value!r:.40}"
 
 
 def _differentiable(captured: Captured) -> list[str]:
@@ -396,6 +472,13 @@ def _differentiable(captured: Captured) -> list[str]:
 
 def _tuple_text(names: Sequence[str]) -> str:
     return f"({', '.join(names)},)" if names else "()"
+
+
+def _nothing_to_do(captured: Captured, wrt: Sequence[str] | None) -> str:
+    if wrt is not None:
+        return "wrt names no input: name those whose gradients are wanted"
+    given = ", ".join(map(_described, captured.arguments.dynamic()))
+    return f"no input can have a gradient ({given}): only floating-point tensors have one"
 
 
 def _position_of(statements: Sequence[str], count: int) -> int:

@@ -123,9 +123,24 @@ def generator_helper(x):
     return sum(powers()).sum()
 
 
-RIGHT = [detach, data, no_grad_block, no_grad_decorator, no_grad_nested, set_grad_enabled,
-         in_place, in_place_on_a_constant, checkpointed, printed, dropout, noise_in_a_helper,
-         constant_from_outside, same_output_twice, transposed_copy, generator_helper]
+RIGHT = [
+    detach,
+    data,
+    no_grad_block,
+    no_grad_decorator,
+    no_grad_nested,
+    set_grad_enabled,
+    in_place,
+    in_place_on_a_constant,
+    checkpointed,
+    printed,
+    dropout,
+    noise_in_a_helper,
+    constant_from_outside,
+    same_output_twice,
+    transposed_copy,
+    generator_helper,
+]
 
 
 @pytest.mark.parametrize("forward", RIGHT, ids=lambda f: f.__name__)
@@ -282,12 +297,39 @@ def fails_by_itself(x):
     return x @ torch.ones(7)  # here
 
 
-REFUSED = [custom_function, swallowed_refusal, hook, retain_grad, backward_inside, grad_inside,
-           func_grad, vmap, branch, loop, assertion, item, to_float, to_numpy, equal,
-           boolean_index, nonzero, inference_mode, saved_hooks, in_place_on_input,
-           transposed_in_place, outside_with_gradient, seeded, python_random, numpy_random,
-           counting, reads_requires_grad, parameter_inside, returns_an_object, returns_nothing,
-           fails_by_itself]
+REFUSED = [
+    custom_function,
+    swallowed_refusal,
+    hook,
+    retain_grad,
+    backward_inside,
+    grad_inside,
+    func_grad,
+    vmap,
+    branch,
+    loop,
+    assertion,
+    item,
+    to_float,
+    to_numpy,
+    equal,
+    boolean_index,
+    nonzero,
+    inference_mode,
+    saved_hooks,
+    in_place_on_input,
+    transposed_in_place,
+    outside_with_gradient,
+    seeded,
+    python_random,
+    numpy_random,
+    counting,
+    reads_requires_grad,
+    parameter_inside,
+    returns_an_object,
+    returns_nothing,
+    fails_by_itself,
+]
 
 
 @pytest.mark.parametrize("forward", REFUSED, ids=lambda f: f.__name__)

@@ -1,4 +1,4 @@
-"""From ATen calls to the op table: argument names, and the few calls that need more than renaming."""
+"""From ATen calls to the op table: argument names, and the few calls that need more."""
 
 from __future__ import annotations
 
@@ -31,8 +31,19 @@ RENAMED = {
     "_softmax.default": "_softmax",
 }
 # Arguments that say where and how memory is laid out, never what is computed.
-_IGNORED = frozenset({"layout", "device", "pin_memory", "memory_format", "non_blocking", "sparse_grad",
-                      "implicit", "generator", "copy"})
+_IGNORED = frozenset(
+    {
+        "layout",
+        "device",
+        "pin_memory",
+        "memory_format",
+        "non_blocking",
+        "sparse_grad",
+        "implicit",
+        "generator",
+        "copy",
+    }
+)
 
 
 def overload_name(target: Any) -> str:
@@ -72,7 +83,9 @@ def _plain(value: Any) -> Any:
 
 def supported(target: Any) -> bool:
     """Whether an ATen overload has a place in the op table."""
-    return overload_name(target) in SPECIAL or op_name(target) in SPECIAL or op_name(target) in table()
+    return (
+        overload_name(target) in SPECIAL or op_name(target) in SPECIAL or op_name(target) in table()
+    )
 
 
 def adapt(b: Builder, target: Any, bound: Bound, known: Any = None) -> Any:
@@ -117,7 +130,9 @@ def generic(b: Builder, row: Op, target: Any, bound: Bound, known: Any = None) -
 
 
 # Reductions that take one axis or several: one is written as an int, none means all.
-_ONE_DIM = frozenset({"sum", "mean", "nansum", "var", "std", "amax", "amin", "logsumexp", "vector_norm"})
+_ONE_DIM = frozenset(
+    {"sum", "mean", "nansum", "var", "std", "amax", "amin", "logsumexp", "vector_norm"}
+)
 
 
 def _with_alpha(b: Builder, row: Op, a: Bound) -> Var:
@@ -232,7 +247,8 @@ def _expand(b: Builder, a: Bound) -> Any:
     size = a["size"]
     extra = len(size) - x.rank
     return op.expand(
-        x, tuple(x.shape[i - extra] if type(s) is int and s == -1 else s for i, s in enumerate(size))
+        x,
+        tuple(x.shape[i - extra] if type(s) is int and s == -1 else s for i, s in enumerate(size)),
     )
 
 

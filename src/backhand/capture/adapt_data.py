@@ -179,10 +179,23 @@ SPECIAL_DATA: dict[str, Callable[[Builder, Bound], Any]] = {
     "unsafe_split_with_sizes": _split_with_sizes,
     "_unsafe_view": lambda b, a: op.view(a["x"], a["size"]),
     "_reshape_alias": lambda b, a: op.reshape(a["x"], a["size"]),
-    **{f"{name}_copy": _copied(name) for name in (
-        "diagonal", "expand", "permute", "split", "split_with_sizes", "squeeze", "t", "transpose",
-        "unbind", "unfold", "unsqueeze", "view",
-    )},
+    **{
+        f"{name}_copy": _copied(name)
+        for name in (
+            "diagonal",
+            "expand",
+            "permute",
+            "split",
+            "split_with_sizes",
+            "squeeze",
+            "t",
+            "transpose",
+            "unbind",
+            "unfold",
+            "unsqueeze",
+            "view",
+        )
+    },
     "block_diag": _block_diag,
     "as_strided": _as_strided,
     "einsum": _einsum,

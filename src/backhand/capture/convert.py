@@ -14,23 +14,12 @@ from ..errors import CaptureError, LocatedError, Location, UnsupportedError
 from ..program.build import Builder, SizeContext, Var, op
 from ..program.invoke import dtype_name
 from ..program.ir import Node, Value
-from ..program.sizes import Number, Scalar
 from . import alias
 from .adapt import adapt, bind, op_name, overload_name, supported
+from .numbers import number
 from .refuse import SIZE_HINT
+from .special_nodes import ASSERTIONS, CONTEXTS, DATA_SIZED, UNSAFE
 from .trace import Call, CallKey, Trace
-
-_SCALAR_OPS = {
-    "add": "add",
-    "sub": "sub",
-    "mul": "mul",
-    "truediv": "div",
-    "pow": "pow",
-    "neg": "neg",
-    "sym_float": "float",
-    "_sym_sqrt": "sqrt",
-    "sym_sqrt": "sqrt",
-}
 
 
 @dataclass
@@ -98,7 +87,7 @@ class Converter:
                 if isinstance(member, alias.Member):
                     self.out.results[owner.key][i] = member.value.value.name
                     mutated = getattr(node.target, "_schema", None) is not None and (
-                        node.target._schema.is_mutable  # type: ignore[union-attr]
+                        node.target._schema.is_mutable
                     )
                     if member.parent is not None:
                         seen = -1 if mutated else member.version
@@ -201,10 +190,10 @@ class Converter:
             if _is_scalar(node.meta.get("val")):
                 return
             name = getattr(target, "__name__", str(target))
-            raise UnsupportedError(f"{_CONTEXTS.get(name, name)} cannot be captured")
+            raise UnsupportedError(f"{CONTEXTS.get(name, name)} cannot be captured")
         if _is_scalar(node.meta.get("val")):
             return  # sizes: read from the node that uses them
-        if overload_name(target) in _ASSERTIONS:
+        if overload_name(target) in ASSERTIONS:
             return
         if target._schema.is_mutable:
             self._mutate(node, target)
@@ -212,11 +201,13 @@ class Converter:
             self._compute(node, target)
 
     def _compute(self, node: FxNode, target: Any) -> None:
-        if overload_name(target).partition(".")[0] in _DATA_SIZED or self._unbacked(node):
+        if overload_name(target).partition(".")[0] in DATA_SIZED or self._unbacked(node):
             raise CaptureError("the size of this result depends on values", None, SIZE_HINT)
         if not supported(target):
             raise UnsupportedError(f"the operator {op_name(target)} is not supported")
-        bound = bind(target, self._args(node.args), {k: self._args(v) for k, v in node.kwargs.items()})
+        bound = bind(
+            target, self._args(node.args), {k: self._args(v) for k, v in node.kwargs.items()}
+        )
         value = node.meta.get("val")
         result = adapt(self.b, target, bound, value)
         if isinstance(result, tuple):
@@ -234,7 +225,7 @@ class Converter:
             self.frozen.add(result.value.name)
         self._note_inert(result, bound)
         known = self.storages.get(_storage(val)) if isinstance(val, torch.Tensor) else None
-        if known is not None and overload_name(target) in _UNSAFE:
+        if known is not None and overload_name(target) in UNSAFE:
             # autograd takes the pieces for tensors of their own: once one is written to, the whole
             # must not be read again, nor the pieces once the whole is written to
             piece = alias.root("", result)
@@ -393,10 +384,12 @@ class Converter:
         if base == "fill":
             value = bound["value"]
             if isinstance(value, Var):
-                return op.expand(op.to(value, old.dtype) if value.dtype != old.dtype else value, old.shape)  # type: ignore[no-any-return]
-            return op.full_like(old, value)  # type: ignore[no-any-return]
+                return op.expand(
+                    op.to(value, old.dtype) if value.dtype != old.dtype else value, old.shape
+                )
+            return op.full_like(old, value)
         if base == "bernoulli" and "p" in bound:
-            return op.bernoulli_mask(old, bound["p"])  # type: ignore[no-any-return]
+            return op.bernoulli_mask(old, bound["p"])
         packet = getattr(torch.ops.aten, base, None)
         functional = None if packet is None else getattr(packet, overload, None)
         if functional is None or not supported(functional):
@@ -414,7 +407,7 @@ class Converter:
                 if isinstance(member, tuple):
                     return tuple(self._read(m) for m in member)
                 return self._read(arg)
-            return self._number(arg)
+            return number(self.context, arg)
         if isinstance(arg, (list, tuple)):
             return tuple(self._args(a) for a in arg)
         return arg
@@ -434,40 +427,6 @@ class Converter:
         if name not in self.stopped:
             self.stopped[name] = op.stop_gradient(var)
         return self.stopped[name]
-
-    def _number(self, node: FxNode) -> Number:
-        """A size or a float made from sizes, as the author wrote the arithmetic."""
-        value = node.meta.get("val")
-        if isinstance(value, (int, float, bool)):
-            return value
-        if isinstance(value, torch.SymInt):
-            return self.context.dim(value)
-        name = getattr(node.target, "__name__", str(node.target))
-        if isinstance(value, torch.SymFloat) and name in _SCALAR_OPS:
-            args = tuple(self._number(a) if isinstance(a, FxNode) else a for a in node.args)
-            return Scalar(_SCALAR_OPS[name], args)  # type: ignore[arg-type]
-        raise CaptureError(f"{name} of a size cannot be captured")
-
-
-_UNSAFE = frozenset({
-    "unsafe_split.Tensor", "unsafe_split_with_sizes.default", "unsafe_chunk.default",
-})
-_ASSERTIONS = frozenset({
-    "_assert_async.msg", "_assert_async.default", "_assert_scalar.default",
-    "sym_constrain_range_for_size.default", "sym_constrain_range.default",
-    "_assert_tensor_metadata.default",
-})
-
-
-# Operators whose result's size only the data can tell.
-_DATA_SIZED = frozenset({
-    "nonzero", "masked_select", "unique_dim", "_unique2", "unique_consecutive", "bincount",
-    "nonzero_numpy", "argwhere",
-})
-_CONTEXTS = {
-    "_enter_autocast": "torch.autocast", "_exit_autocast": "torch.autocast",
-    "cond": "torch.cond", "_vmap_increment_nesting": "torch.vmap",
-}
 
 
 def _vars_in(arg: Any) -> Iterator[Var]:
@@ -495,7 +454,8 @@ def _is_fake(tensor: torch.Tensor) -> bool:
 
 
 def _storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    handle: int = tensor.untyped_storage()._cdata
+    return handle
 
 
 __all__ = ["Converted", "Converter"]

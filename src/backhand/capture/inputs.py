@@ -21,8 +21,8 @@ from ..program.build import SizeContext
 class Leaf:
     """One leaf of the arguments: its name, how to reach it, what it is.
 
-    ``kind`` is ``tensor``, ``int`` (a symbolic size), ``static`` (its value is part of the program),
-    ``parameter`` or ``buffer`` (of a module).
+    ``kind`` is ``tensor``, ``int`` (a symbolic size), ``static`` (its value is part of the
+    program), ``parameter`` or ``buffer`` (of a module).
     """
 
     name: str
@@ -83,7 +83,9 @@ def flatten(
     for key, arg in (kwargs or {}).items():
         leaves.extend(_leaves(arg, key, (key,), taken))
     if module is not None:
-        state = [(n, p, "parameter") for n, p in module.named_parameters()]
+        state: list[tuple[str, torch.Tensor, str]] = [
+            (n, p, "parameter") for n, p in module.named_parameters()
+        ]
         state += [(n, b, "buffer") for n, b in module.named_buffers()]
         for name, tensor, kind in state:
             unique = _unique(identifier(name.replace(".", "_")), taken)
@@ -165,7 +167,7 @@ def _rebuild(arg: Any, path: tuple[Any, ...], replaced: dict[tuple[Any, ...], An
 
 
 def check_supported(leaves: list[Leaf]) -> None:
-    """Refuse tensors that no rule covers: complex, quantised, sparse, nested, on several devices."""
+    """Refuse tensors that no rule covers: complex, quantised, sparse, nested."""
     for leaf in leaves:
         if not isinstance(leaf.value, torch.Tensor):
             continue
@@ -175,16 +177,14 @@ def check_supported(leaves: list[Leaf]) -> None:
         if t.layout is not torch.strided or t.is_quantized:
             raise InputError(f"{leaf.name} is not a dense tensor: pass a dense one")
         if type(t) not in (torch.Tensor, torch.nn.Parameter):
-            raise InputError(
-                f"{leaf.name} is a {type(t).__name__}: pass a plain torch.Tensor"
-            )
+            raise InputError(f"{leaf.name} is a {type(t).__name__}: pass a plain torch.Tensor")
 
 
 def fake_inputs(leaves: list[Leaf], symbolic: bool) -> tuple[list[Any], SizeContext]:
     """Tensors without data for the dynamic leaves; with symbolic sizes each axis gets its own.
 
-    torch would give equal sizes one symbol; here every axis of length 2 or more starts with a symbol
-    of its own, and only what the computation itself requires makes two of them equal.
+    torch would give equal sizes one symbol; here every axis of length 2 or more starts with a
+    symbol of its own, and only what the computation itself requires makes two of them equal.
     """
     env = ShapeEnv(duck_shape=False, specialize_zero_one=True) if symbolic else None
     mode = FakeTensorMode(shape_env=env, static_shapes=None if symbolic else True)

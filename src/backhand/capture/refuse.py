@@ -99,7 +99,9 @@ _CALLS: dict[Any, tuple[str, str, str]] = {
     _T.backward: (_NOT, ".backward()", AUTOGRAD_HINT),
     _T.register_hook: (_NOT, ".register_hook()", AUTOGRAD_HINT),
     _T.register_post_accumulate_grad_hook: (
-        _NOT, ".register_post_accumulate_grad_hook()", AUTOGRAD_HINT,
+        _NOT,
+        ".register_post_accumulate_grad_hook()",
+        AUTOGRAD_HINT,
     ),
     _T.retain_grad: (_NOT, ".retain_grad()", AUTOGRAD_HINT),
     _T.requires_grad_: (_NOT, ".requires_grad_()", AUTOGRAD_HINT),
@@ -229,10 +231,15 @@ def machinery_refused(refusals: Refusals) -> Iterator[None]:
         patch(torch.inference_mode, "__enter__", inference_mode)
         patch(torch, "cond", refusal("torch.cond", BRANCH_HINT))
         patch(functorch_vmap, "_vmap_increment_nesting", refusal("torch.vmap", transform))
-        for name in ("_grad_increment_nesting", "_jvp_increment_nesting", "_func_increment_nesting"):
+        for name in (
+            "_grad_increment_nesting",
+            "_jvp_increment_nesting",
+            "_func_increment_nesting",
+        ):
             patch(eager_transforms, name, refusal("a transform of torch.func", transform))
         patch(
-            torch.jit.ScriptFunction, "__call__",
+            torch.jit.ScriptFunction,
+            "__call__",
             refusal("a TorchScript function", "call the plain Python function it was made from"),
         )
         for name in ("manual_seed", "seed", "set_rng_state"):

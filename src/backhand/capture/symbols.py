@@ -17,7 +17,7 @@ def name_symbols(
     local_names: Mapping[Any, str],
     given: Mapping[str, tuple[str | None, ...]],
 ) -> tuple[Symbol, ...]:
-    """Name every symbolic size: by annotation, by the user's own variable, or by where it is read."""
+    """Name every symbolic size: by annotation, by the user's variable, or by where it is read."""
     if context.shape_env is None:
         return ()
     env = context.shape_env
@@ -33,21 +33,21 @@ def name_symbols(
                 expr = env.simplify(size.node.expr)
                 sites.append((expr, leaf.name, axis, leaf.value.shape[axis]))
     simplified = {env.simplify(expr): name for expr, name in local_names.items()}
-    for expr, input_name, axis, hint in sites:
+    for expr, input_name, place, hint in sites:
         if not expr.is_Symbol or expr in found:
             continue
         name = simplified.get(expr)
         annotated = _annotated(expr, sites, given)
-        if axis is None:
+        if place is None:
             found[expr] = Symbol(input_name, input_name, None, hint, True)
             continue
         chosen = annotated or name
         named = chosen is not None and chosen not in taken
-        final = chosen if named and chosen is not None else f"{input_name}_{axis}"
+        final = chosen if named and chosen is not None else f"{input_name}_{place}"
         while final in taken:
             final += "_"
         taken.add(final)
-        found[expr] = Symbol(final, input_name, axis, hint, named)
+        found[expr] = Symbol(final, input_name, place, hint, named)
     context.name_symbols(found)
     return context.symbols
 

@@ -232,6 +232,7 @@ def run_locally(
         if of in derived.gradients:
             finished.setdefault(derived.gradients[of], []).append(of)
     out: dict[str, torch.Tensor] = {}
+    run_lines(listing.preamble, namespace)
     for line in listing.lines:
         exec(line.text, namespace)
         for value in line.assigns:
@@ -264,7 +265,7 @@ def verify(
     printed = {v.name: printed_name(v) for v in derived.program.values()}
     free = forward()
     with torch.no_grad():
-        run_lines(exact.lines, free)
+        run_lines([*exact.preamble, *exact.lines], free)
         local = run_locally(exact, derived, forward(), truth.gradients, names)
         plain_local = run_locally(plain, derived, forward(), truth.gradients, names)
     changed = _spelled_differently(exact, plain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import click
 
 from .common import derive_target, target_options
@@ -43,6 +45,7 @@ def derive(
     bp, _ = derive_target(target, inputs, at, wrt)
     text = bp.emit(emit, spelling) if emit else bp.listing(spelling).source
     text = clean(text)  # it quotes the user's source
+    ast.parse(text)
     if output is not None:
         write_file(output, text, force)
         click.echo(clean(f"wrote {output}"), err=True)

@@ -45,6 +45,14 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # the reader of our output went away (| head): not an error, whatever click makes of it
+            silence_stdout()
+            return None
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = click.utils.make_str(args[0])
         if name not in COMMANDS and not name.startswith("-"):
@@ -91,9 +99,6 @@ def main(argv: list[str] | None = None) -> None:
             traceback.print_exc()
         click.echo(f"backhand: {clean(str(error))}", err=True)
         sys.exit(2)
-    except BrokenPipeError:
-        silence_stdout()  # the reader of our output went away (| head): not an error
-        sys.exit(0)
     except OSError as error:
         if debug:
             traceback.print_exc()

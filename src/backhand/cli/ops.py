@@ -28,6 +28,8 @@ def ops(names: tuple[str, ...], as_json: bool) -> None:
     from .tables import Terminal, plain_table
 
     table = plain_table("operator", "kind", "support", "at kinks and edges")
+    table.columns[0].overflow = "fold"
+    table.columns[0].min_width = min(24, max(len(row.op) for row in rows))
     for row in rows:
         table.add_row(row.op, row.kind, row.support, row.note)
     Terminal().print(table)

@@ -11,7 +11,7 @@ from .layout import WIDTH, broken
 from .listing import names_in, print_backward, print_forward, printed_name, shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 def torch_module(
@@ -22,15 +22,16 @@ def torch_module(
     symbols: Sequence[Symbol],
     seeds: Sequence[str],
     gradients: Sequence[str],
+    parameters: Sequence[str],
+    constants: Mapping[str, str],
 ) -> str:
     """The text of a module with ``forward`` and ``backward``; the latter needs no autograd.
 
     ``forward(*inputs)`` returns the outputs and what the backward pass reads;
-    ``backward(saved, …)`` returns the gradients by input name.
+    ``backward(saved, …)`` returns the gradients by input name. ``parameters`` are the arguments in
+    order; those in ``constants`` are written into the module as the expressions given there.
     """
-    inputs = [printed_name(v) for v in forward.inputs] + [
-        s.input for s in symbols if s.axis is None
-    ]
+    inputs = [p for p in parameters if p not in constants]
     ups = [] if seeds else [printed_name(v) for v in upstream]
     listing = print_backward(backward_program, symbols, seeds, width=WIDTH - 4)
     read = names_in((*listing.preamble, *seeds, *(line.text for line in listing.lines)))
@@ -39,8 +40,11 @@ def torch_module(
     lines, head = print_forward(forward, symbols)
     outputs = [printed_name(v) for v in forward.outputs]
     shapes = [
-        f"    {printed_name(v)}: {v.dtype} {shape_text(v.shape, symbols)}" for v in forward.inputs
+        f"    {printed_name(v)}: {v.dtype} {shape_text(v.shape, symbols)}"
+        for v in forward.inputs
+        if printed_name(v) not in constants
     ]
+    written = [f"{c} = {text}" for c, text in constants.items()]
     body = [*head, *(line.text for line in lines)]
     body.append(f"saved = {{{', '.join(f'{s!r}: {s}' for s in saved)}}}")
     body.append(
@@ -62,6 +66,7 @@ def torch_module(
             "import math",
             "",
             "import torch",
+            *(["", *written] if written else []),
             "",
             "",
             f"def forward({', '.join(inputs)}):",

@@ -1,9 +1,9 @@
 """What a rule is, and the registry of rules.
 
-A rule says how an operator's upstream gradient ``g`` becomes gradients of its operands. It is written
-on ``Var`` objects, so that one formula serves every printer. Broadcasting, accumulation and dtypes
-are not its business: it returns each gradient at the broadcast shape, and the longhand walk does the
-rest.
+A rule says how an operator's upstream gradient ``g`` becomes gradients of its operands. It is
+written on ``Var`` objects, so that one formula serves every printer. Broadcasting, accumulation and
+dtypes are not its business: it returns each gradient at the broadcast shape, and the longhand walk
+does the rest.
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ def put_at(x: Var, indices: tuple[Var | None, ...], values: Var, accumulate: boo
         return out
     last = indices[-1]
     if accumulate and last is not None and last.rank == 1 and set(indices[:-1]) == {None}:
-        out = op.index_add(x, len(indices) - 1, last, values)
+        axis = len(indices) - 1
+        # index_add takes no negative positions, an index does
+        out = op.index_add(x, axis, op.remainder(last, x.shape[axis]), values)
         return out
     out = op.index_put_at(x, indices, values, accumulate=accumulate)
     return out

@@ -1,0 +1,220 @@
+"""A program derived and run, held against autograd on the program itself."""
+
+from __future__ import annotations
+
+import random
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.utils._pytree as pytree
+from torch import Tensor
+
+from backhand import Backprop, derive
+from backhand.checking.compare import EXACT, WRONG, Comparison, compare
+from backhand.errors import BackhandError, InputError
+
+from .program import Program, compiled
+
+# A program ends as one of these. Skipped: autograd itself has no gradient for it.
+EXACTLY, CLOSELY, MISMATCH, CRASH, REFUSED, SKIPPED = OUTCOMES = (
+    "exact", "close", "MISMATCH", "CRASH", "refused", "skipped",
+)  # fmt: skip
+FAULTS = (MISMATCH, CRASH)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program ended and what there is to say about it; ``key`` groups outcomes of a kind."""
+
+    verdict: str
+    key: str = ""
+    detail: str = ""
+
+    @property
+    def fault(self) -> bool:
+        return self.verdict in FAULTS
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What autograd says of one call: outputs, cotangents (``None``: no gradient), gradients."""
+
+    outputs: tuple[Tensor, ...]
+    cotangents: tuple[Tensor | None, ...]
+    gradients: tuple[Tensor | None, ...]
+
+
+class NoTruth(Exception):
+    """Autograd refuses the program, or has no gradient for any input."""
+
+
+def tensors(result: Any) -> list[Tensor]:
+    """The tensors of what a program returned, in order."""
+    return [t for t in pytree.tree_leaves(result) if isinstance(t, Tensor)]
+
+
+def autograd(function: Callable[..., Any], values: Sequence[Tensor], seed: int) -> Truth:
+    """Run the function under autograd with random cotangents; raises ``NoTruth``."""
+    fresh = [v.clone().requires_grad_(v.is_floating_point()) for v in values]
+    try:
+        outputs = tensors(function(*fresh))
+    except Exception as error:  # while shrinking: whatever a program without a statement does
+        raise NoTruth(f"{type(error).__name__}: {error}".splitlines()[0]) from None
+    if any(not torch.equal(_bits(a), _bits(b)) for a, b in zip(values, fresh, strict=True)):
+        raise NoTruth("an input is changed in place")
+    wanted = [v for v in fresh if v.requires_grad]
+    scalar = sum(t.requires_grad for t in outputs) == 1 and all(
+        t.dim() == 0 for t in outputs if t.requires_grad
+    )
+    generator = torch.Generator().manual_seed(seed)
+    cotangents = [
+        None
+        if not t.requires_grad
+        else torch.ones_like(t)
+        if scalar
+        else torch.randn(t.shape, generator=generator, dtype=torch.float64).to(t.dtype)
+        for t in outputs
+    ]
+    # a tensor returned twice is one output: its cotangent is the first one's
+    seen: set[int] = set()
+    roots = [t for t in outputs if t.requires_grad and not (id(t) in seen or seen.add(id(t)))]
+    ups = [c for t, c in _first(outputs, cotangents) if t.requires_grad]
+    if not roots or not wanted:
+        raise NoTruth("no output needs a gradient")
+    try:
+        found = iter(torch.autograd.grad(roots, wanted, ups, allow_unused=True))
+    except RuntimeError as error:
+        raise NoTruth(str(error).splitlines()[0]) from None
+    gradients = tuple(next(found) if v.requires_grad else None for v in fresh)
+    if all(g is None for g in gradients):
+        raise NoTruth("no input is reached")
+    return Truth(tuple(t.detach() for t in outputs), tuple(cotangents), gradients)
+
+
+def _first(
+    outputs: Sequence[Tensor], cotangents: Sequence[Tensor | None]
+) -> list[tuple[Tensor, Tensor | None]]:
+    kept: dict[int, tuple[Tensor, Tensor | None]] = {}
+    for t, c in zip(outputs, cotangents, strict=True):
+        kept.setdefault(id(t), (t, c))
+    return list(kept.values())
+
+
+def _bits(t: Tensor) -> Tensor:
+    t = t.detach()
+    return torch.nan_to_num(t, nan=0.125) if t.is_floating_point() else t
+
+
+def judge(
+    program: Program, symbolic: bool = False, batches: Sequence[int] = (), source: str | None = None
+) -> Outcome:
+    """Derive a program and compare; at the sizes in ``batches`` as well, as derived at its own."""
+    source = source or program.source()
+    with warnings.catch_warnings(), compiled(source) as function:
+        warnings.simplefilter("ignore")
+        values = program.values()
+        try:
+            truth = autograd(function, values, program.seed)
+        except NoTruth as reason:
+            return Outcome(SKIPPED, str(reason)[:70])
+        try:
+            bp = derive(function, *values, symbolic=symbolic)
+            names = [x.name for x in program.inputs]
+            worst = _held(bp, names, values, truth)
+            for batch in batches:
+                others = program.values(batch)
+                try:
+                    truth = autograd(function, others, program.seed)
+                except NoTruth:
+                    continue
+                again = _held(bp, names, others, truth, f"at n = {batch}: ")
+                worst = worse(worst, again)
+            return worst
+        except BackhandError as error:
+            return Outcome(REFUSED, _reason(error), str(error))
+        except Exception as error:
+            return Outcome(CRASH, f"{type(error).__name__}", traceback.format_exc())
+
+
+def _held(
+    bp: Backprop, names: Sequence[str], values: Sequence[Tensor], truth: Truth, where: str = ""
+) -> Outcome:
+    """One call of a derivation against the truth."""
+    bp = bp.specialised(tuple(values), {})
+    ups = _upstreams(bp, truth)
+    outputs, gradients = bp(*values, upstream=ups)
+    found = Outcome(EXACTLY)
+    ours = tensors(outputs)
+    if len(ours) != len(truth.outputs):
+        return Outcome(MISMATCH, "outputs", f"{where}{len(ours)} outputs, not {len(truth.outputs)}")
+    for i, (mine, true) in enumerate(zip(ours, truth.outputs, strict=True)):
+        found = worse(found, _told(f"{where}output {i}", "outputs", compare(mine, true)))
+    for name, true in zip(names, truth.gradients, strict=True):
+        judged = compare(gradients.get(name), true)
+        found = worse(found, _told(f"{where}gradient of {name}", "gradient", judged))
+    return found
+
+
+def _upstreams(bp: Backprop, truth: Truth) -> tuple[Tensor, ...] | None:
+    """The cotangents that the derivation asks for: one per distinct differentiable output."""
+    if bp.scalar:
+        return None
+    given: dict[str, Tensor] = {}
+    for value, out, up in zip(
+        bp.captured.program.outputs, truth.outputs, truth.cotangents, strict=True
+    ):
+        if value.name in given:
+            continue
+        given[value.name] = torch.zeros_like(out) if up is None else up
+    return tuple(given[name] for name in bp.derived("exact").upstream_of)
+
+
+def _told(what: str, key: str, found: Comparison) -> Outcome:
+    if found.verdict == EXACT:
+        return Outcome(EXACTLY)
+    verdict = MISMATCH if found.verdict == WRONG else CLOSELY
+    detail = f"{what}: {found.why or 'differs'} (by {found.maxdiff:.3g}, {found.ulp} ulp)"
+    return Outcome(verdict, key, detail)
+
+
+def worse(a: Outcome, b: Outcome) -> Outcome:
+    """The worse of two outcomes, the first one's details if they are alike."""
+    order = (EXACTLY, CLOSELY, MISMATCH, CRASH)
+    return b if order.index(b.verdict) > order.index(a.verdict) else a
+
+
+def _reason(error: BackhandError) -> str:
+    """A refusal's first line without what belongs to one program only."""
+    kind = "" if not isinstance(error, InputError) else "input: "
+    return kind + str(error).splitlines()[0][:100]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a seed's program is made and derived."""
+
+    symbolic: bool
+    batches: tuple[int, ...]
+
+
+def settings(seed: int) -> Settings:
+    """One program in ten has an open size: derived at one, run at two others as well."""
+    dice = random.Random(f"settings {seed}")
+    if dice.random() < 0.1:
+        return Settings(True, (dice.choice([13, 17]), *([1] if dice.random() < 0.2 else [])))
+    return Settings(dice.random() < 0.03, ())
+
+
+def judge_seed(seed: int) -> tuple[Program, Outcome]:
+    """Make the program of a seed and judge it."""
+    from .generator import generate
+
+    how = settings(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = generate(seed, batch=bool(how.batches))
+    return program, judge(program, how.symbolic, how.batches)

@@ -1,0 +1,60 @@
+"""Checks that hold for every derivation, whatever is derived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import sympy
+
+from backhand import Backprop
+from backhand.program.ir import Program
+from backhand.program.text import parse_program, program_text
+from backhand.program.verifier import check_program
+
+
+def checked(bp: Backprop, bindings: int = 2) -> Backprop:
+    """The derivation, after every program it went through was verified and read back from text.
+
+    ``bindings`` is the number of other sizes at which shapes and dtypes are inferred again.
+    """
+    for program in programs(bp):
+        check_program(program, lambda sizes: holds(bp, sizes), bindings=bindings)
+        text = program_text(program)
+        again = parse_program(text)
+        # a NaN is no equal of itself, so that such a program is compared by its text
+        assert again == program or ("nan" in text and program_text(again) == text), text
+    return bp
+
+
+def programs(bp: Backprop) -> Iterator[Program]:
+    """The program after every pass: forward, raw backward, and both spellings of the longhand."""
+    yield bp.captured.program
+    yield bp.program
+    yield bp._walked.program
+    yield bp.derived("exact").program
+    yield bp.derived("plain").program
+
+
+def holds(bp: Backprop, sizes: Mapping[str, int]) -> bool:
+    """Whether what torch assumed about the sizes while tracing is true of these."""
+    context = bp.captured.context
+    if context.shape_env is None:
+        return True
+    known: dict[Any, Any] = {
+        theirs: sympy.Integer(sizes[ours.name]) for ours, theirs in context._to_torch.items()
+    }
+    replaced = context.shape_env.replacements
+
+    def value(expr: Any) -> Any:
+        expr = expr.xreplace(known)
+        while any(s in replaced for s in expr.free_symbols):
+            expr = expr.xreplace(dict(replaced)).xreplace(known)
+        return expr
+
+    found = [guard.expr for guard in context.shape_env.guards]
+    found += [sympy.Eq(s, replaced[s], evaluate=False) for s in known if s in replaced]
+    return all(bool(value(guard)) for guard in found)
+
+
+__all__ = ["checked", "holds", "programs"]
