@@ -57,8 +57,13 @@ def tensors(result: Any) -> list[Tensor]:
     return [t for t in pytree.tree_leaves(result) if isinstance(t, Tensor)]
 
 
-def autograd(function: Callable[..., Any], values: Sequence[Tensor], seed: int) -> Truth:
-    """Run the function under autograd with random cotangents; raises ``NoTruth``."""
+def autograd(
+    function: Callable[..., Any], values: Sequence[Tensor], seed: int, ones: bool = False
+) -> Truth:
+    """Run the function under autograd with random cotangents, or ones; raises ``NoTruth``.
+
+    A scalar that alone has a gradient is a loss: its cotangent is one.
+    """
     fresh = [v.clone().requires_grad_(v.is_floating_point()) for v in values]
     try:
         outputs = tensors(function(*fresh))
@@ -75,7 +80,7 @@ def autograd(function: Callable[..., Any], values: Sequence[Tensor], seed: int) 
         None
         if not t.requires_grad
         else torch.ones_like(t)
-        if scalar
+        if scalar or ones
         else torch.randn(t.shape, generator=generator, dtype=torch.float64).to(t.dtype)
         for t in outputs
     ]
@@ -124,11 +129,13 @@ def judge(
         try:
             bp = derive(function, *values, symbolic=symbolic)
             names = [x.name for x in program.inputs]
+            if bp.scalar:  # though autograd sees other outputs too, those that gradients pass by
+                truth = autograd(function, values, program.seed, ones=True)
             worst = _held(bp, names, values, truth)
             for batch in batches:
                 others = program.values(batch)
                 try:
-                    truth = autograd(function, others, program.seed)
+                    truth = autograd(function, others, program.seed, bp.scalar)
                 except NoTruth:
                     continue
                 again = _held(bp, names, others, truth, f"at n = {batch}: ")

@@ -374,7 +374,7 @@ def in_place(s: State) -> Statement:
         "{0}.addcmul_({1}, {1}, value=0.5)", "{0}.sigmoid_()", "{0}.add_({1}, alpha=2)",
         "{0}.lerp_({1}, 0.5)", "{0}.pow_(2)", "F.relu({0}, inplace=True)", "{0} /= 2",
         "{0}.fill_({1}.sum())", "{0}.masked_scatter_({1} > 0, {1})", "{0}.cumsum_(0)",
-        "with torch.no_grad():\n    {0}.mul_(2.0)", "{0}.tril_()", "{0}.sqrt_()", "{0}.floor_()",
+"{0}.tril_()", "{0}.sqrt_()", "{0}.floor_()",
     ])  # fmt: skip
     return Statement(text, (), (x, s.broadcastable(x, onto=True)))
 
