@@ -122,7 +122,7 @@ class Builder:
         """
         try:
             outs, many = self._results(op, args, known)
-        except (ZeroDivisionError, RuntimeError) as error:
+        except (ZeroDivisionError, RuntimeError, TypeError) as error:
             raise UnsupportedError(
                 f"torch cannot tell the shape of {op.name} here: {str(error).splitlines()[0]}",
                 hint="fixed sizes may help: derive(..., symbolic=False)",
