@@ -231,7 +231,11 @@ def _hardswish_backward(g: Var, x: Var) -> Var:
 
 
 def _outside(c: Context) -> Var:
-    """The upstream where ``x`` lies outside the bounds (NaN does)."""
+    """The upstream where ``x`` lies outside the bounds (NaN does).
+
+    At NaN torch's kernel gives 0 or the upstream, by the element's place in memory; and it has no
+    version for symbolic sizes.
+    """
     x, lambd = c.x, c["lambd"]
     return op.masked_fill(c.g, op.logical_and(x >= -lambd, x <= lambd), 0)
 
