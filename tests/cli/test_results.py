@@ -10,7 +10,9 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,21 +22,6 @@ from .conftest import FORWARD, Run, Write
 
 Refused = Callable[..., str]
 COMMAND = [sys.executable, "-m", "backhand"]
-
-
-def process(
-    *arguments: str,
-    cwd: Path,
-    code: str = "",
-    redirect: str = "",
-    env: Mapping[str, str] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """The command (or ``code``) in a process of its own; ``redirect`` is a shell's redirection."""
-    command = [sys.executable, "-c", code] if code else [*COMMAND, *arguments]
-    if redirect:
-        command = ["bash", "-c", f"{shlex.join(command)} {redirect}"]
-    given = {**os.environ, "OMP_NUM_THREADS": "1"} if env is None else dict(env)
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=given, cwd=cwd)
 
 
 # asking for help, and for what is not there
@@ -170,25 +157,20 @@ def test_json_has_the_contracts_keys(backhand: Run, target: str) -> None:
     }
 
 
-# A wrong rule, planted before the command runs.
-PLANTED = """\
-from dataclasses import replace
-import backhand.rules
-from backhand.rules import base
-rules = base.RULES
-found = rules["mul"]
-rules["mul"] = replace(found, vjp=lambda c: {k: -v for k, v in found.vjp(c).items()})
-from backhand.cli import main
-"""
+def test_a_wrong_gradient_ends_with_status_1(
+    backhand: Run, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backhand.rules.base import RULES
 
-
-def test_a_wrong_gradient_ends_with_status_1(target: str, write: Write, tmp_path: Path) -> None:
-    write("model.py", FORWARD)
-    ended = process(code=f"{PLANTED}main(['verify', {target!r}, '--json'])", cwd=tmp_path)
-    assert ended.returncode == 1, ended
-    assert ended.stderr == ""
-    report = json.loads(ended.stdout)
-    assert report["ok"] is False
+    right = RULES["mul"]
+    wrong = replace(right, vjp=lambda c: {k: -v for k, v in right.vjp(c).items() if v is not None})
+    monkeypatch.setitem(RULES, "mul", wrong)
+    table = backhand("verify", target)
+    assert (table.status, table.err) == (1, "")
+    assert "WRONG" in table.out
+    ended = backhand("verify", target, "--json")
+    report = json.loads(ended.out)
+    assert (ended.status, report["ok"]) == (1, False)
     assert {g["verdict"] for g in report["gradients"]} == {"exact", "wrong"}
 
 
@@ -267,26 +249,6 @@ def test_no_escapes_without_colour(
 # what is derived
 
 
-def test_output_does_not_depend_on_hash_seeds(write: Write, tmp_path: Path) -> None:
-    write(
-        "t.py",
-        "import torch\n"
-        "def example_inputs(): return torch.randn(4, 3), torch.randn(3, 5), torch.randn(5)\n"
-        "def f(x, w, b):\n"
-        "    h = torch.tanh(x @ w + b)\n"
-        "    p = h.softmax(1)\n"
-        "    q = (p * h).sum(1, keepdim=True)\n"
-        "    return (q * p + h.mean(0)).sum() + b.max()\n",
-    )
-    for arguments in (["derive", "t.py:f"], ["derive", "t.py:f", "--emit", "torch"]):
-        runs = [
-            process(*arguments, env={**os.environ, "PYTHONHASHSEED": seed}, cwd=tmp_path)
-            for seed in "12"
-        ]
-        assert [r.returncode for r in runs] == [0, 0], runs
-        assert runs[0].stdout == runs[1].stdout != ""
-
-
 ODD = """\
 import torch
 
@@ -349,43 +311,99 @@ def test_emitted_modules_run(
         torch.testing.assert_close(gradients["x"], expected)
 
 
-# processes
+# outputs that go nowhere, and other surroundings
 
 
-def test_the_reader_goes_away(target: str, tmp_path: Path) -> None:
-    for arguments in (["ops"], ["verify", target], ["derive", target]):
-        ended = process(*arguments, cwd=tmp_path, redirect="| true; echo ${PIPESTATUS[0]}")
-        assert (ended.stdout, ended.stderr) == ("0\n", "")
+@pytest.mark.parametrize("command", ["ops", "derive", "verify", "verify --json"])
+def test_the_reader_goes_away(
+    backhand: Run, target: str, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    name, *options = command.split()
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        ended = backhand(name, *([] if name == "ops" else [target]), *options)
+    assert (ended.status, ended.err) == (0, "")
 
 
-def test_a_closed_and_a_full_output(target: str, tmp_path: Path) -> None:
-    closed = process("ops", cwd=tmp_path, redirect=">&-")
-    assert (closed.returncode, closed.stderr) == (0, "")
-    full = process("derive", target, cwd=tmp_path, redirect="> /dev/full")
-    assert full.returncode == 2
-    assert full.stderr == "backhand: the output cannot be written: No space left on device\n"
+def test_a_real_pipe_and_its_reader_goes_away(target: str, tmp_path: Path) -> None:
+    line = f"{shlex.join([*COMMAND, 'derive', target])} | true; echo ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=120, cwd=tmp_path
+    )
+    assert (ended.stdout, ended.stderr) == ("0\n", "")
 
 
-def test_no_home_and_nowhere_to_write(target: str, tmp_path: Path) -> None:
+def test_a_closed_output(backhand: Run, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in (["ops"], ["derive", target], ["verify", target]):
+        monkeypatch.setattr(sys, "stdout", None)
+        ended = backhand(*command)
+        assert (ended.status, ended.err) == (0, ""), command
+
+
+def test_a_full_disk(backhand: Run, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115 - closing it fails
+    monkeypatch.setattr(sys, "stdout", full)
+    ended = backhand("derive", target)
+    with suppress(OSError):
+        full.close()
+    assert ended.status == 2
+    assert ended.err == "backhand: the output cannot be written: No space left on device\n"
+
+
+def test_the_text_is_the_same_in_bare_surroundings(
+    backhand: Run, write: Write, tmp_path: Path
+) -> None:
+    """Another hash seed, no home, nowhere to write: not a byte differs."""
+    write(
+        "t.py",
+        "import torch\n"
+        "def example_inputs(): return torch.randn(4, 3), torch.randn(3, 5), torch.randn(5)\n"
+        "def f(x, w, b):\n"
+        "    h = torch.tanh(x @ w + b)\n"
+        "    p = h.softmax(1)\n"
+        "    q = (p * h).sum(1, keepdim=True)\n"
+        "    return (q * p + h.mean(0)).sum() + b.max()\n",
+    )
+    code = (
+        "import contextlib, sys\n"
+        "from backhand.cli import main\n"
+        "for more in ([], ['--emit', 'torch']):\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        main(['derive', 't.py:f', *more])\n"
+        "main(['verify', 't.py:f', '--json'])\n"
+    )
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     env = {k: v for k, v in os.environ.items() if k not in ("TMPDIR", "XDG_CACHE_HOME")}
     tmp_path.chmod(0o500)
     try:
-        ended = process("verify", target, cwd=tmp_path, env={**env, "HOME": "/nowhere"})
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**env, "HOME": "/nowhere", "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+        )
     finally:
         tmp_path.chmod(0o700)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "4 exact" in ended.stdout
+    here = backhand("derive", "t.py:f").out
+    here += backhand("derive", "t.py:f", "--emit", "torch").out
+    assert "def backward(" in here
+    assert ended.stdout.startswith(here)
+    assert json.loads(ended.stdout.removeprefix(here))["ok"] is True
 
 
-@pytest.mark.parametrize("where", ["load", "forward"])
-def test_ctrl_c_ends_in_one_line(write: Write, tmp_path: Path, where: str) -> None:
-    endless = "import sys\nwhile True: print('more', flush=True)\n"
-    body = FORWARD
-    if where == "load":
-        body += endless
-    else:
-        body = body.replace("    y = ", "    while True: print('more', flush=True)\n    y = ")
-    write("t.py", body)
+def test_an_interruption_ends_in_one_line(backhand: Run, write: Write) -> None:
+    write("t.py", FORWARD.replace("    y = ", "    raise KeyboardInterrupt\n    y = "))
+    ended = backhand("derive", "t.py:forward")
+    assert (ended.status, ended.out, ended.err) == (130, "", "\ninterrupted\n")
+
+
+def test_ctrl_c_ends_endless_output(write: Write, tmp_path: Path) -> None:
+    write("t.py", "while True: print('more', flush=True)\n")
     running = subprocess.Popen(
         [*COMMAND, "derive", "t.py:forward"],
         stdout=subprocess.PIPE,
@@ -397,7 +415,6 @@ def test_ctrl_c_ends_in_one_line(write: Write, tmp_path: Path, where: str) -> No
     assert running.stderr.readline() == "more\n"
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert out == ""
+    assert (running.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert err.splitlines()[-1] == "interrupted"
