@@ -235,7 +235,14 @@ class Var:
             op, args = self._fake
             fakes = tuple(self.builder._fake(a) for a in args)
             with self.builder.context.active(), torch.no_grad():
-                made: torch.Tensor = invoke(op, fakes)
+                made: torch.Tensor
+                try:
+                    made = invoke(op, fakes)
+                except RuntimeError:
+                    # a kernel that torch has no symbolic version of; shape and dtype are known
+                    size = [self.builder.context.to_torch(d) for d in self.shape]
+                    of = next(f for f in fakes if isinstance(f, torch.Tensor))
+                    made = of.new_empty(size, dtype=dtype_of(self.dtype))
             self._fake, self.depth = made, 0
         return self._fake
 
