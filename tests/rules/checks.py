@@ -21,6 +21,7 @@ from backhand.program.ops import get_op
 from backhand.rules import Rule, Sample
 from tests.helpers import checked
 
+from .front import function_of
 from .machinery import Call, Finding, Refused, Truth, judge, run, shaped
 from .values import SPECIAL, chosen, generator, normal, tensors_in
 
@@ -346,10 +347,7 @@ def captured(rule: Rule) -> Outcome:
             outcome.refused.append(str(refusal))
             continue
 
-        def forward(*tensors: torch.Tensor, call: Call = call, truth: Truth = truth) -> Any:
-            outputs = call.run(tensors)
-            return tuple(outputs[k] for k in truth.with_upstream)
-
+        forward = function_of(call.op, call.filled, truth.with_upstream)
         wrt = [f"tensors_{k}" for k in truth.asked]
         try:
             bp = backhand.derive(forward, *call.values, wrt=wrt, symbolic=i == 0)
