@@ -261,3 +261,10 @@ def test_parameters_without_data():
         module = nn.Sequential(nn.Linear(512, 4096), nn.GELU(), nn.Linear(4096, 512))
     bp = backhand.derive(module, torch.empty(8, 512, device="meta"))
     assert len(bp.gradient_names) == 5  # x, two weights, two biases
+
+
+def test_tensors_made_beside_inputs_without_data():
+    def forward(x):
+        return (x + torch.arange(x.shape[0], device=x.device)).exp().sum()
+
+    assert backhand.derive(forward, torch.empty(4, device="meta")).gradient_names == ("x",)

@@ -281,6 +281,10 @@ def reads_requires_grad(x):
     return (x * 2).sum() if x.requires_grad else x.sum()  # here
 
 
+def reads_strides(x):
+    return x.sum() if x.stride(0) == 3 else (x * x).sum()  # here
+
+
 def parameter_inside(x):
     return (nn.Parameter(x * 2) * x).sum()  # here
 
@@ -325,6 +329,7 @@ REFUSED = [
     numpy_random,
     counting,
     reads_requires_grad,
+    reads_strides,
     parameter_inside,
     returns_an_object,
     returns_nothing,

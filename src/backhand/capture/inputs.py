@@ -208,6 +208,9 @@ def fake_inputs(leaves: list[Leaf], symbolic: bool) -> tuple[list[Any], SizeCont
                 symbolic_context=StatelessSymbolicContext(dynamic_sizes=dynamic),
                 source=ConstantSource(leaf.name),
             )
+        if tensor.is_meta:
+            # programs name no device: what they create must meet the inputs on the default one
+            fake.fake_device = torch.device("cpu")
         fakes.append(fake)
     return fakes, context
 

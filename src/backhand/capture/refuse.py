@@ -35,6 +35,7 @@ AUTOGRAD_HINT = (
     "leave autograd's own machinery out of the forward pass: backhand writes the gradients"
 )
 STATE_HINT = "the derived passes know nothing of autograd's state: write one forward pass for both"
+LAYOUT_HINT = "an input may lie in memory in another way at the next call: go by its shape alone"
 RESHAPE_HINT = "use the form that returns a new tensor, as in x = x.t() or x = x.unsqueeze(0)"
 COPY_HINT = "use x.clone(), or x.detach().clone() if no gradient is meant to flow"
 SEED_HINT = "seed before the call, and let the forward pass draw from torch's default generator"
@@ -113,6 +114,8 @@ _CALLS: dict[Any, tuple[str, str, str]] = {
     _getter("grad_fn"): (_NOT, "reading .grad_fn", STATE_HINT),
     _getter("is_leaf"): (_NOT, "reading .is_leaf", STATE_HINT),
     _getter("_version"): (_NOT, "reading ._version", STATE_HINT),
+    _T.stride: (_NOT, "reading .stride()", LAYOUT_HINT),
+    _T.storage_offset: (_NOT, "reading .storage_offset()", LAYOUT_HINT),
     _T.t_: (_CHANGES, ".t_()", RESHAPE_HINT),
     _T.transpose_: (_CHANGES, ".transpose_()", RESHAPE_HINT),
     _T.swapaxes_: (_CHANGES, ".swapaxes_()", RESHAPE_HINT),
@@ -126,7 +129,15 @@ _CALLS: dict[Any, tuple[str, str, str]] = {
     _T.__reduce_ex__: (_NOT, "copying or pickling a tensor", COPY_HINT),
 }
 # torch's own modules look at these to pick a kernel; the kernel that suits a gradient is right.
-_STATE = frozenset({_getter("requires_grad"), _getter("is_leaf"), _getter("grad_fn")})
+_STATE = frozenset(
+    {
+        _getter("requires_grad"),
+        _getter("is_leaf"),
+        _getter("grad_fn"),
+        _T.stride,
+        _T.storage_offset,
+    }
+)
 _PARAMETER_FILE = "parameter.py"
 
 

@@ -16,9 +16,11 @@ from functools import cache
 from types import CodeType, FrameType
 from typing import Any
 
+# The tracer imports most of these at the first capture, for a second or more: better when
+# backhand is imported.
 import torch
-
-# The tracer imports these at the first capture, for a second or more: better when backhand is.
+import torch._inductor.compiler_bisector
+import torch._inductor.fx_passes.dedupe_symint_uses
 import torch._inductor.sizevars
 import torch._subclasses.schema_check_mode
 import torch.export._trace
