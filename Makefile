@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	@$(VENV)/bin/backhand tour
 
 test: lint
-	$(VENV)/bin/python -m pytest -q
+	$(VENV)/bin/python -m pytest -q -n 2
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check

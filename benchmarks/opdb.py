@@ -213,13 +213,17 @@ def _compare(case: Case, truth: Any) -> tuple[str, str]:
     names = [f"tensors_{i}" for i, p in enumerate(case.places) if case.leaves[p].requires_grad]
     values = case.tensors(grad=False)
 
-    def forward(tensors: list[torch.Tensor], weight: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        made = case.forward(tensors)
-        # A scalar loss has the upstream 1; a weight lets it have another.
-        return (made[0] * weight,) if len(made) == 1 and not made[0].shape else made
+    # A scalar loss has the upstream 1; a weight lets it have another.
+    roots = list(ups)
+    loss = roots[0] if len(roots) == 1 and not outs[roots[0]].shape else None
 
-    scalar = len(outs) == 1 and not outs[0].shape
-    weight = ups[0] if scalar else torch.ones((), dtype=torch.float64)
+    def forward(tensors: list[torch.Tensor], weight: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        made = list(case.forward(tensors))
+        if loss is not None:
+            made[loss] = made[loss] * weight
+        return tuple(made)
+
+    weight = torch.ones((), dtype=torch.float64) if loss is None else ups[loss]
     bp = derive(forward, values, weight, wrt=names, symbolic=False)
     derived = bp.derived("exact")
     made = [v.name for v in bp.program.outputs]
@@ -234,7 +238,7 @@ def _compare(case: Case, truth: Any) -> tuple[str, str]:
     got, gradients = bp(values, weight, upstream=None if bp.scalar else tuple(upstream))
     comparisons: list[tuple[str, Comparison]] = []
     for i, (mine, theirs) in enumerate(zip(got, outs, strict=True)):
-        theirs = theirs.detach() * weight if scalar else theirs.detach()
+        theirs = theirs.detach() * weight if i == loss else theirs.detach()
         comparisons.append((f"output {i}", compare(mine, theirs)))
     for name, true in zip(names, wanted, strict=True):
         comparisons.append((f"d{name}", compare(gradients.get(name), true)))
@@ -309,8 +313,9 @@ def report(results: Sequence[Entry], seconds: float, details: bool) -> int:
     kinds = ", ".join(f"{total[k]} {k}" for k in COUNTED)
     skipped = ", ".join(f"{n} {k}" for k, n in sorted(total.items()) if k not in COUNTED)
     share = 100 * total["exact"] / max(counted, 1)
-    print(f"entries: {len(judged)} run backward under autograd; {len(full)} match completely,")
-    print(f"         {len(partly)} partly, {len(judged) - len(full) - len(partly)} not at all")
+    rest = len(judged) - len(full) - len(partly)
+    print(f"entries: {len(results)} with a float64 gradient, {len(judged)} of them on dense reals;")
+    print(f"         {len(full)} match completely, {len(partly)} partly, {rest} not at all")
     print(f"samples: {counted}: {kinds}; {share:.1f} % bit for bit")
     print(f"         not counted: {skipped or 'none'}")
     print(f"{seconds:.0f} s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -353,7 +354,9 @@ class Converter:
         bound = bind(target, args, kwargs)
         self.members[node] = member
         try:
-            new = self._functional(base.removesuffix("_"), overload, bound, old)
+            kind = base.removesuffix("_")
+            over = None if old.value.name in self.inert else _written_over(kind, member, bound)
+            new = over or self._functional(kind, overload, bound, old)
         except UnsupportedError as error:
             if member.family.origin != "buffer":
                 raise
@@ -427,6 +430,24 @@ class Converter:
         if name not in self.stopped:
             self.stopped[name] = op.stop_gradient(var)
         return self.stopped[name]
+
+
+def _written_over(kind: str, member: alias.Member, bound: dict[str, Any]) -> Var | None:
+    """All of a value that has a gradient, written over: autograd sends zeros to what was there.
+
+    Where a local gradient is infinite they become NaN, so that they cannot be left out.
+    """
+    root, old = member, bound["x"]
+    while root.parent is not None:
+        root = root.parent
+    hint = old.builder.context.hint
+    if math.prod(map(hint, old.shape)) != math.prod(map(hint, root.value.shape)):
+        return None  # a part of it, which the scatter into the whole sees to
+    if kind == "zero":
+        return op.fill(old, 0)  # type: ignore[no-any-return]
+    if kind == "fill":
+        return op.fill(old, bound["value"])  # type: ignore[no-any-return]
+    return op.copy(old, bound["src"]) if kind == "copy" else None
 
 
 def _vars_in(arg: Any) -> Iterator[Var]:

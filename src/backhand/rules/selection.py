@@ -235,3 +235,12 @@ def _fill(c: Context) -> Gradients:
         "x": op.zeros_like(c.g) if c.needs("x") else None,
         "value": op.sum(c.g) if c.needs("value") else None,
     }
+
+
+@rule(
+    "copy",
+    (sample(T((3, 4)), T((3, 4))), sample(T((3, 4)), T((4,))), sample(T((3, 4)), T(()))),
+    tex={"x": "0", "src": "g"},
+)
+def _copy(c: Context) -> Gradients:
+    return {"x": op.zeros_like(c.g) if c.needs("x") else None, "src": c.g}
