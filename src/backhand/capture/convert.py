@@ -444,9 +444,9 @@ def _written_over(kind: str, member: alias.Member, bound: dict[str, Any]) -> Var
     if math.prod(map(hint, old.shape)) != math.prod(map(hint, root.value.shape)):
         return None  # a part of it, which the scatter into the whole sees to
     if kind == "zero":
-        return op.fill(old, 0)  # type: ignore[no-any-return]
+        return op.fill(old, 0)
     if kind == "fill":
-        return op.fill(old, bound["value"])  # type: ignore[no-any-return]
+        return op.fill(old, bound["value"])
     return op.copy(old, bound["src"]) if kind == "copy" else None
 
 

@@ -286,6 +286,11 @@ def _mask(p: Printer, node: Node) -> Piece:
     return f"torch.empty_like({x}).bernoulli_({keep})", ATOM
 
 
+def _copy(p: Printer, node: Node) -> Piece:
+    x, src = node.args
+    return f"{wrap(p.piece(x), ATOM)}.clone().copy_({p.piece(src)[0]})", ATOM
+
+
 CUSTOM: dict[str, Callable[[Printer, Node], Piece]] = {
     "identity": lambda p, node: p.piece(node.args[0]),
     "index": _index,
@@ -296,6 +301,7 @@ CUSTOM: dict[str, Callable[[Printer, Node], Piece]] = {
     "t": _transposed,
     "full": _full,
     "bernoulli_mask": _mask,
+    "copy": _copy,
 }
 
 

@@ -92,6 +92,7 @@ CUSTOM: dict[str, Callable[..., Any]] = {
     "slice": _slice,
     "select": _select,
     "arange": _arange,
+    "copy": lambda x, src: x.clone().copy_(src),
     "bernoulli_mask": lambda x, p: torch.empty_like(x).bernoulli_(p),
 }
 
