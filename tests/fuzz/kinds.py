@@ -32,7 +32,7 @@ BINARY = (
     "torch.hypot({0}, {1})", "gate({0}, {1})", "torch.logaddexp({0}, {1})", "torch.xlogy({0}, {1})",
     "torch.lerp({0}, {1}, 0.25)", "F.mse_loss({0}, {1})", "torch.copysign({0}, {1})",
     "torch.fmod({0}, {1})", "torch.remainder({0}, {1})", "F.smooth_l1_loss({0}, {1})",
-    "F.l1_loss({0}, {1})", "torch.heaviside({0}, {1})", "torch.dist({0}, {1})",
+    "F.l1_loss({0}, {1})", "torch.dist({0}, {1})",
 )  # fmt: skip
 NUMBER = (
     "{0} + {a}", "{0} - {a}", "{a} - {0}", "{0} * {a}", "{a} * {0}", "{0} / {a}", "{a} / {0}",
@@ -304,7 +304,6 @@ def scattered(s: State) -> Statement:
         "{0}.index_put(({b},), {1}[{b}])", "{0}.index_put(({b},), {1}[0], accumulate=True)",
         "torch.slice_scatter({0}, {1}[..., 1:], -1, 1)", "{0}.index_fill({a}, torch.tensor([0]), 2.0)",
         "torch.select_scatter({0}, {1}.select({a}, 0), {a}, 0)",
-        "{0}.scatter_reduce({a}, ({1} > 0).long(), {1}, 'sum')",
     ])  # fmt: skip
     at = s.positions(s.fixed_size(x, 0), s.dice.randint(1, 4), False)
     return _new(s, text, [x, y], d, Tensors(f"torch.tensor({at})"))
@@ -374,7 +373,7 @@ def in_place(s: State) -> Statement:
         "{0}.exp_()", "{0}.masked_fill_({1} > 0, 0.5)", "{0}[{0} > 0] = 0.5", "{0} *= 2",
         "{0}.addcmul_({1}, {1}, value=0.5)", "{0}.sigmoid_()", "{0}.add_({1}, alpha=2)",
         "{0}.lerp_({1}, 0.5)", "{0}.pow_(2)", "F.relu({0}, inplace=True)", "{0} /= 2",
-        "{0}.fill_({1}.sum())", "{0}.masked_scatter_({1} > 0, {1})", "{0}.cumsum_(0)",
+        "{0}.fill_({1}.sum())", "{0}.masked_scatter_({1} > 0, {1}.clone())", "{0}.cumsum_(0)",
 "{0}.tril_()", "{0}.sqrt_()", "{0}.floor_()",
     ])  # fmt: skip
     return Statement(text, (), (x, s.broadcastable(x, onto=True)))
@@ -387,9 +386,9 @@ def in_place_view(s: State) -> Statement:
         "{0}.view(-1)[1:]", "{0}.mT[0]", "{0}.transpose(0, -1)[:1]", "{0}.flatten()[0]",
         "{0}.diagonal()", "{0}.unsqueeze(0)[:, 1:]", "{0}.chunk(2, -1)[0]", "{0}.unbind()[0]",
         "{0}.select(-1, 0)", "{0}.narrow(0, 0, 1)", "{0}.t()", "{0}.squeeze()", "{0}[:, 0]",
-        "{0}.split(1, -1)[-1]", "{0}.permute(1, 0)[0]", "{0}[1:][:1]", "{0}.expand_as({0})",
-        "{0}.T[1:]", "{0}[None, ..., 1:]", "{0}[1:-1]", "{0}.detach()[0]",
-    ][: None if s.dice.random() < 0.02 else -1])  # fmt: skip
+        "{0}.split(1, -1)[-1]", "{0}.permute(1, 0)[0]", "{0}[1:][:1]",
+        "{0}.T[1:]", "{0}[None, ..., 1:]", "{0}[1:-1]", "{0}.detach()[0]", "{0}.expand_as({0})",
+    ][: None if s.dice.random() < 0.02 else -2])  # fmt: skip
     t = s.values[x]
     try:
         part = eval(shown.format(x), {x: t})
