@@ -9,8 +9,10 @@ from itertools import count
 
 import pytest
 
+from backhand.capture import alias
 from backhand.longhand import walk
-from backhand.rules import RULES, Context
+from backhand.program.build import op
+from backhand.rules import NONDIFFERENTIABLE, RULES, Context, index
 from backhand.rules.base import Gradients
 
 from .check import REFUSED, SKIPPED, judge, judge_seed
@@ -65,6 +67,32 @@ def _last_use_wins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(walk._Walk, "_add", forgetful)
 
 
+def _not_summed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(walk, "reduce_to", lambda g, shape: g)
+
+
+def _along_the_first_axis(c: Context, found: Gradients) -> Gradients:
+    return {"x": c.y * (c.g - op.sum(c.g * c.y, 0, keepdim=True))}
+
+
+def _written_once(patch: pytest.MonkeyPatch) -> None:
+    right = index.put_at
+    patch.setattr(index, "put_at", lambda x, at, values, accumulate: right(x, at, values, False))
+
+
+def _view_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(alias, "inverse_of_view", lambda *_: lambda parent, new: parent)
+
+
+def _detach_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.delitem(NONDIFFERENTIABLE, "stop_gradient")
+    patch.setitem(RULES, "stop_gradient", replace(RULES["clone"], op="stop_gradient"))
+
+
+def _swapped(c: Context, found: Gradients) -> Gradients:
+    return {"x": found.get("other"), "other": found.get("x")}
+
+
 FAULTS: dict[str, Callable[..., None]] = {
     "the sign of a product": _wrong("mul", _negated),
     "the second operand of a sum forgotten": _wrong("add", _first_only),
@@ -72,6 +100,12 @@ FAULTS: dict[str, Callable[..., None]] = {
     "the sign of exp": _wrong("exp", _negated),
     "a matrix product's second operand forgotten": _wrong("matmul", _first_only),
     "only the last use of a value counts": _last_use_wins,
+    "broadcasts not undone": _not_summed,
+    "softmax summed along the wrong axis": _wrong("softmax", _along_the_first_axis),
+    "an element read twice gets one gradient": _written_once,
+    "an update through a view is lost": _view_forgotten,
+    "detach lets the gradient through": _detach_forgotten,
+    "the branches of where swapped": _wrong("where", _swapped),
 }
 
 
