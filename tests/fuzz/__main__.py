@@ -1,0 +1,108 @@
+"""Any number of random programs against autograd.
+
+    .venv/bin/python -m tests.fuzz [--programs 100000] [--seed 0] [--jobs 2]
+
+Prints how many ended how, the refusals by reason, and every fault made small, with its seed. The
+exit status is 1 if there is a fault. Programs that autograd itself refuses are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+
+import torch
+
+from .check import OUTCOMES, REFUSED, SKIPPED, Outcome, judge, judge_seed, settings
+from .program import Program
+from .shrink import shrink
+
+CHUNK = 100
+
+
+@dataclass
+class Tally:
+    """How a stretch of seeds ended."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def counted(self) -> int:
+        return self.verdicts.total() - self.verdicts[SKIPPED]
+
+    def add(self, other: Tally) -> None:
+        self.verdicts += other.verdicts
+        self.reasons += other.reasons
+        self.faults += other.faults
+
+
+def run_seeds(first: int) -> Tally:
+    """Judge the programs of ``CHUNK`` seeds in a row; what fails is made small."""
+    torch.set_num_threads(1)
+    tally = Tally()
+    for seed in range(first, first + CHUNK):
+        program, outcome = judge_seed(seed)
+        tally.verdicts[outcome.verdict] += 1
+        if outcome.verdict in (REFUSED, SKIPPED):
+            tally.reasons[f"{outcome.verdict}: {outcome.key}"] += 1
+        if outcome.fault:
+            tally.faults.append(told(seed, program, outcome))
+    return tally
+
+
+def told(seed: int, program: Program, outcome: Outcome) -> str:
+    """A fault for people: the smallest program that shows it, its inputs, what is wrong."""
+    how = settings(seed)
+
+    def fails(candidate: Program) -> bool:
+        found = judge(candidate, how.symbolic, how.batches)
+        return (found.verdict, found.key) == (outcome.verdict, outcome.key)
+
+    small = shrink(program, fails)
+    found = judge(small, how.symbolic, how.batches)
+    inputs = ", ".join(f"{x.name}: {x.kind} {x.dtype} {list(x.shape)}" for x in small.inputs)
+    sizes = f"open sizes, also at n = {how.batches}" if how.symbolic else "fixed sizes"
+    last = "\n".join(found.detail.splitlines()[-6:])
+    return f"seed {seed}: {found.verdict} ({sizes})\n{small.source()}# {inputs}\n{last}\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--programs", type=int, default=2_000)
+    parser.add_argument("--seed", type=int, default=0, help="the first program's")
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    total, start, shown = Tally(), time.perf_counter(), 0
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
+        seeds = count(arguments.seed, CHUNK)
+        waiting = [pool.submit(run_seeds, next(seeds)) for _ in range(2 * arguments.jobs)]
+        while waiting and total.counted < arguments.programs:
+            total.add(waiting.pop(0).result())
+            waiting.append(pool.submit(run_seeds, next(seeds)))
+            for fault in total.faults[shown:]:
+                print(fault, flush=True)
+            shown = len(total.faults)
+        for future in waiting:
+            future.cancel()
+    seconds = time.perf_counter() - start
+    print(f"seeds from {arguments.seed}: {total.counted} programs in {seconds:.0f} s", end=" ")
+    print(f"({total.counted / seconds:.1f} per second, {arguments.jobs} processes)")
+    for verdict in OUTCOMES:
+        share = total.verdicts[verdict] / max(total.counted, 1)
+        print(f"  {verdict:9} {total.verdicts[verdict]:7}  {share:7.2%}")
+    for reason, times in total.reasons.most_common(25):
+        print(f"  {times:5}  {reason}")
+    return 1 if total.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
