@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import Location
 from ..program.ir import Node, Step, Value, map_arg
-from ..program.ops import RESULT_FIELDS
+from ..program.ops import RESULT_NAMES
 from .inputs import identifier
 from .source import Owner
 from .trace import Call, FrameNote
@@ -162,9 +162,9 @@ class Namer:
         if len(outs) > 1 and len(targets) == 1:
             # one of several outputs was picked (`.values`), or the list as a whole was named
             used = [o for o in outs if o.name in self.used]
-            fields = RESULT_FIELDS.get(last.op, tuple(map(str, range(len(outs)))))
+            fields = RESULT_NAMES.get(last.op, tuple(map(str, range(len(outs)))))
             for out, part in zip(outs, fields, strict=True):
-                picked = len(used) == 1 and out is used[0]
+                picked = not part or (len(used) == 1 and out is used[0])
                 name = targets[0] if picked else f"{targets[0]}_{part}"
                 names[out.name] = self._unique(prefix, name)
             return

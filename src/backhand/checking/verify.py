@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -268,7 +268,7 @@ def verify(
         run_lines([*exact.preamble, *exact.lines], free)
         local = run_locally(exact, derived, forward(), truth.gradients, names)
         plain_local = run_locally(plain, derived, forward(), truth.gradients, names)
-    changed = _spelled_differently(exact, plain)
+    changed = _spelled_differently(exact, plain, {printed.get(labels.get(of, "")) for of in names})
     rows: list[Verdict] = []
     for of in names:
         if of not in truth.gradients:
@@ -290,15 +290,17 @@ def verify(
     return Report(target, form, tuple(rows))
 
 
-def _spelled_differently(exact: Listing, plain: Listing) -> set[str]:
-    """Printed names whose statements differ between the two spellings."""
+def _spelled_differently(
+    exact: Listing, plain: Listing, judged: Collection[str | None]
+) -> set[str]:
+    """Which of the ``judged`` printed names have different statements in the two spellings."""
 
     def by_target(listing: Listing) -> dict[str, list[str]]:
         out: dict[str, list[str]] = {}
         pending: list[str] = []
         for line in listing.lines:
             pending.append(line.text)
-            if any(v.var is not None for v in line.assigns):
+            if any(target in judged for target in line.targets):
                 for target in line.targets:
                     out.setdefault(target, []).extend(pending)
                 pending = []

@@ -8,11 +8,12 @@ stem that their rule gave them, numbered from the first.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from ..program.ir import Node, Program, Value, folded_values
-from ..program.ops import get_op
+from ..program.ops import RESULT_NAMES, get_op
 from .passes import map_values
 from .walk import Backward
 
@@ -51,33 +52,6 @@ NOUNS = {
     "max_pool3d_with_indices": "pooled",
     "convolution": "conv",
 }
-_NORM = ("", "mean", "inv_std")
-_CHOICE = ("values", "indices")
-# What the several results of an operator are.
-FIELDS = {
-    **dict.fromkeys(("native_layer_norm", "native_group_norm", "native_batch_norm"), _NORM),
-    **dict.fromkeys(
-        ("max_dim", "min_dim", "sort", "topk", "median_dim", "nanmedian_dim", "kthvalue", "mode"),
-        _CHOICE,
-    ),
-    **dict.fromkeys(("cummax", "cummin"), _CHOICE),
-    **dict.fromkeys(
-        (
-            "max_pool2d_with_indices",
-            "max_pool3d_with_indices",
-            "adaptive_max_pool2d",
-            "adaptive_max_pool3d",
-            "fractional_max_pool2d",
-            "fractional_max_pool3d",
-        ),
-        ("", "indices"),
-    ),
-    "flash_attention": ("", "logsumexp"),
-    "nll_loss_forward": ("", "total_weight"),
-    "var_mean": ("var", "mean"),
-    "std_mean": ("std", "mean"),
-}
-
 
 class Namer:
     """Gives every anonymous value of a forward program, and of its backward programs, a name."""
@@ -88,8 +62,9 @@ class Namer:
         self.forward: dict[str, str] = {}
         self.printed: set[str] = set()
         for step in program.steps:
-            for node in step.nodes:
-                fields = FIELDS.get(node.op, ())
+            # the outermost value of a statement gets the name without a number
+            for node in reversed(step.nodes):
+                fields = RESULT_NAMES.get(node.op, ())
                 for i, out in enumerate(node.outs):
                     if out.var is None:
                         noun = fields[i] if i < len(fields) else ""
@@ -123,21 +98,29 @@ class Namer:
         made = [out for node in derived.program.nodes() for out in node.outs]
         folded = folded_values(derived.program)
         temporary = [v for v in made if v.var is None and v.name not in folded]
-        of = {v: k for k, v in derived.gradients.items() if k in self.forward}
+        of: dict[str, str] = {}
+        for value, gradient in derived.gradients.items():
+            if value in self.forward:
+                of.setdefault(gradient, value)
         taken = {v.name for v in values} - {v.name for v in temporary}
         taken |= {v.var for v in values if v.var is not None} | self.printed
         taken |= {s.name for s in derived.program.symbols}
         makers = derived.program.producers()
+        sums = self._running_sums(derived, of, {v.name for v in temporary})
+        labels: dict[str, str] = {}
         renamed: dict[str, str] = {}
         for v in temporary:
-            stem = self._stem(v.name, of)
+            stem = self._stem(sums.get(v.name, v.name), of)
             if stem == "t":
                 stem = _described(makers[v.name], renamed)
             renamed[v.name] = self._unique(stem, taken)
+            if v.name in sums:
+                labels.setdefault(sums[v.name], renamed[v.name])
 
         def fn(v: Value) -> Value:
             if v.name in renamed:
-                return replace(v, name=renamed[v.name])
+                var = labels.get(sums[v.name]) if v.name in sums else None
+                return replace(v, name=renamed[v.name], var=var)
             return self._named(v) if v.name in self.forward else v
 
         return replace(
@@ -146,6 +129,31 @@ class Namer:
             gradients={k: renamed.get(v, v) for k, v in derived.gradients.items()},
             fakes={renamed.get(k, k): v for k, v in derived.fakes.items()},
         )
+
+    @staticmethod
+    def _running_sums(
+        derived: Backward, of: Mapping[str, str], temporary: Collection[str]
+    ) -> dict[str, str]:
+        """Which temporaries are an unfinished sum of which gradient, itself included.
+
+        They are printed under one name: ``dx = …`` for the first use, ``dx = dx + …`` after it.
+        """
+        makers = derived.program.producers()
+        reads = Counter(v.name for node in derived.program.nodes() for v in node.operands())
+        sums: dict[str, str] = {}
+        for total, forward in of.items():
+            chain = [total]
+            while len(chain) < derived.uses.get(forward, 1):
+                node = makers.get(chain[-1])
+                before = node.args[0] if node is not None and node.op == "add" else None
+                if not isinstance(before, Value) or before.name not in temporary:
+                    break
+                if reads[before.name] != 1:
+                    break
+                chain.append(before.name)
+            if len(chain) > 1 and total in temporary:
+                sums.update(dict.fromkeys(chain, total))
+        return sums
 
     def _stem(self, name: str, of: Mapping[str, str]) -> str:
         if name in of:

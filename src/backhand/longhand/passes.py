@@ -104,8 +104,10 @@ def recompute(derived: Backward, forward: Program) -> tuple[Backward, set[str]]:
                     needed_names.add(operand.name)
             nodes.append(_substituted(node, again))
         steps.append(replace(step, nodes=tuple(nodes)))
-    program = tidy(replace(derived.program, steps=tuple(steps)))
-    return replace(derived, program=_prune_inputs(program, forward)), needed_names
+    program, instead = tidy(replace(derived.program, steps=tuple(steps)))
+    gradients = {of: instead.get(name, name) for of, name in derived.gradients.items()}
+    program = _prune_inputs(program, forward)
+    return replace(derived, program=program, gradients=gradients), needed_names
 
 
 def _cheap(node: Node, named: set[str]) -> bool:

@@ -26,23 +26,31 @@ BROADCAST = {
 }
 
 
-def tidy(program: Program) -> Program:
-    """The program with these rewrites made; its inputs are those that it still reads."""
+def tidy(program: Program) -> tuple[Program, dict[str, str]]:
+    """The program with these rewrites made; its inputs are those that it still reads.
+
+    Also tells which value stands for one that was spread and no longer is.
+    """
     reads = Counter(v.name for node in program.nodes() for v in node.operands())
     reads.update(v.name for v in program.outputs)
-    steps = tuple(_Step(step, reads).run() for step in program.steps)
+    spread: dict[str, str] = {}
+    steps = tuple(_Step(step, reads, spread).run() for step in program.steps)
     pruned = without_dead_nodes(replace(program, steps=steps))
     used = {v.name for node in pruned.nodes() for v in node.operands()}
     used |= {v.name for v in pruned.outputs}
-    return replace(pruned, inputs=tuple(v for v in program.inputs if v.name in used))
+    inputs = tuple(v for v in program.inputs if v.name in used)
+    alive = {v.name for v in pruned.values()}
+    gone = {big: small for big, small in spread.items() if big not in alive}
+    return replace(pruned, inputs=inputs), gone
 
 
 class _Step:
     """One step, node by node. Values that other steps read are never renamed."""
 
-    def __init__(self, step: Step, reads: Counter[str]) -> None:
+    def __init__(self, step: Step, reads: Counter[str], spread: dict[str, str]) -> None:
         self.step = step
         self.reads = reads
+        self.spread = spread
         self.nodes: list[Node] = []
         self.made: dict[str, Node] = {}  # the node that makes an anonymous value of this step
         self.instead: dict[str, Value] = {}
@@ -178,8 +186,9 @@ def _unspread(s: _Step, node: Node) -> Node:
         same = all(
             a.dtype == out.dtype for a in (small, *others) if isinstance(a, Value) and a.floating
         )
-        if full and same:
+        if full and same and isinstance(small, Value):
             args[i] = small
+            s.spread[inner.outs[0].name] = small.name
     return replace(node, args=tuple(args))
 
 

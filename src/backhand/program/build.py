@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import sympy
@@ -245,6 +246,22 @@ class Var:
                     made = of.new_empty(size, dtype=dtype_of(self.dtype))
             self._fake, self.depth = made, 0
         return self._fake
+
+    def called(self, stem: str) -> Var:
+        """The same value under a name for people, should it be printed on a line of its own."""
+        b = self.builder
+        for i in range(len(b.nodes) - 1, -1, -1):
+            outs = b.nodes[i].outs
+            if any(out.name == self.value.name and out.var is None for out in outs):
+                value = replace(self.value, name=b.fresh(stem))
+                b.nodes[i] = replace(
+                    b.nodes[i],
+                    outs=tuple(value if out.name == self.value.name else out for out in outs),
+                )
+                var = b.register(Var(b, value, self._fake))
+                var.depth = self.depth
+                return var
+        return self  # made elsewhere: it has its name
 
     @property
     def shape(self) -> tuple[Dim, ...]:

@@ -40,6 +40,24 @@ RESULT_FIELDS: dict[str, tuple[str, ...]] = dict.fromkeys(
      "kthvalue", "mode"),
     ("values", "indices"),
 )
+# What to call the values of an operator whose result has one name; the empty name is that one.
+RESULT_NAMES: dict[str, tuple[str, ...]] = {
+    **RESULT_FIELDS,
+    **dict.fromkeys(
+        ("native_layer_norm", "native_group_norm", "native_batch_norm"), ("", "mean", "inv_std")
+    ),
+    **dict.fromkeys(
+        ("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d",
+         "adaptive_max_pool3d", "fractional_max_pool2d", "fractional_max_pool3d"),
+        ("", "indices"),
+    ),
+    "flash_attention": ("", "logsumexp"),
+    "nll_loss_forward": ("", "total_weight"),
+    "nll_loss2d_forward": ("", "total_weight"),
+    "var_mean": ("var", "mean"),
+    "std_mean": ("std", "mean"),
+    "aminmax": ("min", "max"),
+}
 PREFIX: dict[str, Callable[[Any], Any]] = {"-": operator.neg, "~": operator.invert}
 PREFIX_STRENGTH = UNARY
 SUBSCRIPT_STRENGTH = ATOM

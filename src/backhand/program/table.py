@@ -215,9 +215,9 @@ scatter(x, dim, index, src)                             | method
 scatter_add(x, dim, index, src)                         | method
 embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False) | torch.embedding
 one_hot(x, num_classes=-1)                              | torch.nn.functional.one_hot
-slice_scatter(x, src, dim=0, start=None, end=None, step=1) | torch.slice_scatter
-select_scatter(x, src, dim, index)                      | torch.select_scatter
-diagonal_scatter(x, src, offset=0, dim1=0, dim2=1)      | torch.diagonal_scatter
+slice_scatter(x, src, *, dim=0, start=None, end=None, step=1) | method
+select_scatter(x, src, *, dim, index)                   | method
+diagonal_scatter(x, src, *, offset=0, dim1=0, dim2=1)   | method
 masked_scatter(x, mask, source)                         | method
 
 [creation]

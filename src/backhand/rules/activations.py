@@ -61,7 +61,7 @@ unary(
 
 @plain("silu_backward")
 def _silu_backward(g: Var, x: Var) -> Var:
-    s = op.sigmoid(x)
+    s = op.sigmoid(x).called("gate")
     return g * s * (1 + x * (1 - s))
 
 
@@ -76,7 +76,7 @@ unary(
 
 @plain("mish_backward")
 def _mish_backward(g: Var, x: Var) -> Var:
-    t = op.tanh(op.softplus(x))
+    t = op.tanh(op.softplus(x)).called("gate")
     return g * (t + x * op.sigmoid(x) * (1 - t * t))
 
 
@@ -97,7 +97,7 @@ def _gelu_backward(g: Var, x: Var, approximate: str) -> Var:
         density = op.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
         return g * (cumulative + x * density)
     inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
-    t = op.tanh(inner)
+    t = op.tanh(inner).called("tanh")
     slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
     return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
 

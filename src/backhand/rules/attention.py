@@ -69,9 +69,12 @@ def _attention_backward(
     if is_causal:
         rows, columns = query.shape[-2], key.shape[-2]
         ones = op.full((rows, columns), True, dtype="bool", builder=query.builder)
-        scores = op.masked_fill(scores, op.logical_not(op.tril(ones)), -math.inf)
+        future = op.triu(ones, 1).called("future")
+        scores = op.masked_fill(scores.called("scores"), future, -math.inf)
     probs = op.safe_softmax(scores, -1) if attn_mask is not None else op.softmax(scores, -1)
+    probs = probs.called("probs")
     dvalue = op.transpose(probs, -2, -1) @ g
-    weighted = probs * (g @ op.transpose(value, -2, -1))
+    weighted = (probs * (g @ op.transpose(value, -2, -1))).called("weighted")
     dscores = scale * (weighted - probs * op.sum(weighted, -1, keepdim=True))
+    dscores = dscores.called("dscores")
     return dscores @ key, op.transpose(dscores, -2, -1) @ query, dvalue

@@ -236,14 +236,14 @@ def _nll_loss_backward(
     total_weight: Var,
 ) -> Var:
     classes = 0 if x.rank == 1 else 1
-    counted = op.ne(target, ignore_index)
-    chosen = op.where(counted, target, 0)
+    counted = op.ne(target, ignore_index).called("counted")
+    chosen = op.where(counted, target, 0).called("chosen")
     if weight is None:
-        scale = op.to(counted, x.dtype)
+        scale = g / op.sum(counted) if reduction == MEAN else g
     else:
         flat = op.index(weight, (op.reshape(chosen, (-1,)),))
-        scale = counted * op.reshape(flat, chosen.shape)
-    scale = g * (scale / op.sum(scale) if reduction == MEAN else scale)
+        weights = (counted * op.reshape(flat, chosen.shape)).called("weights")
+        scale = weights * (g / op.sum(weights) if reduction == MEAN else g)
     scale = op.where(counted, -scale, 0.0)
     placed: Var = op.scatter(
         op.zeros_like(x), classes, op.unsqueeze(chosen, classes), op.unsqueeze(scale, classes)

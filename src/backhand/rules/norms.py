@@ -63,9 +63,12 @@ def _layer_norm_backward(
     lead = x.rank - len(normalized_shape)
     inner, outer = _axes(range(lead, x.rank)), _axes(range(lead))
     dx = dweight = dbias = None
-    xhat = (x - mean) * rstd if output_mask[0] or output_mask[1] else x
+    xhat = x
+    if output_mask[0] or output_mask[1]:
+        xhat = ((x - mean) * rstd).called("xhat")
     if output_mask[0]:
-        dx = _through_xhat(g if weight is None else g * weight, xhat, rstd, inner)
+        dxhat = g if weight is None else (g * weight).called("dxhat")
+        dx = _through_xhat(dxhat, xhat, rstd, inner)
     if output_mask[1]:
         dweight = op.sum(g * xhat, outer) if lead else g * xhat
     if output_mask[2]:
@@ -145,11 +148,13 @@ def _batch_norm_backward(
     if not train:
         assert running_mean is not None and running_var is not None
         mean, rstd = running_mean, op.rsqrt(running_var + eps)
-    rstd = spread(rstd)
+    rstd = spread(rstd).called("inv_std")
     dx = dweight = dbias = None
-    xhat = (x - spread(mean)) * rstd if output_mask[1] or (train and output_mask[0]) else x
+    xhat = x
+    if output_mask[1] or (train and output_mask[0]):
+        xhat = ((x - spread(mean)) * rstd).called("xhat")
     if output_mask[0]:
-        dxhat = g if weight is None else g * spread(weight)
+        dxhat = g if weight is None else (g * spread(weight)).called("dxhat")
         dx = _through_xhat(dxhat, xhat, rstd, dims) if train else dxhat * rstd
     if output_mask[1]:
         dweight = op.sum(g * xhat, dims)
@@ -193,11 +198,12 @@ def _group_norm_backward(
     grouped = (N, group, C * HxW // group)
     per_group = (N, group, 1)
     dx = dweight = dbias = None
-    rstd = op.reshape(rstd, per_group)
-    xhat = (op.reshape(x, grouped) - op.reshape(mean, per_group)) * rstd
+    rstd = op.reshape(rstd, per_group).called("inv_std")
+    xhat = ((op.reshape(x, grouped) - op.reshape(mean, per_group)) * rstd).called("xhat")
     if output_mask[0]:
         dxhat = g if weight is None else g * op.reshape(weight, (C,) + (1,) * (x.rank - 2))
-        dx = op.reshape(_through_xhat(op.reshape(dxhat, grouped), xhat, rstd, 2), x.shape)
+        dxhat = op.reshape(dxhat, grouped).called("dxhat")
+        dx = op.reshape(_through_xhat(dxhat, xhat, rstd, 2), x.shape)
     if output_mask[1]:
         dweight = op.sum(g * op.reshape(xhat, x.shape), dims)
     if output_mask[2]:

@@ -15,7 +15,7 @@ def _softmax(c: Context) -> Gradients:
 
 @plain("softmax_backward")
 def _softmax_backward(g: Var, y: Var, dim: int, input_dtype: str) -> Var:
-    weighted = g * y
+    weighted = (g * y).called("weighted")
     return weighted - y * op.sum(weighted, dim, keepdim=True)
 
 
