@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 
 import backhand
 from backhand.checking.compare import CLOSE, WRONG, compare
-from backhand.errors import CaptureError, InputError, UnsupportedError
+from backhand.errors import CaptureError, InputError, ProgramError, UnsupportedError
 from backhand.program.ops import get_op
+from backhand.program.reference import evaluate
 from backhand.rules import Rule, Sample
 from tests.helpers import checked
 
@@ -370,6 +372,54 @@ def captured(rule: Rule) -> Outcome:
     return outcome
 
 
+# How far NumPy's numbers may be from torch's, relative to the largest: other orders of summation.
+NUMPY = 1e-11
+
+
+def reference(rule: Rule) -> Outcome:
+    """Forward and backward of every sample in NumPy: the program means what torch makes of it."""
+    outcome = Outcome()
+    for call in calls(rule):
+        try:
+            derived = call.derived
+        except (Refused, UnsupportedError) as error:
+            outcome.refused.append(str(error))
+            continue
+        for program in (derived.program, derived.exact.program, derived.plain.program):
+            space = derived.environment()
+            run(program, space)
+            given = {n: v.numpy() for n, v in space.items() if isinstance(v, torch.Tensor)}
+            try:
+                found = evaluate(program, given)
+            except ProgramError as error:
+                outcome.unsupported.append(f"{call.label}: {error}")
+                continue
+            for node in program.nodes():
+                for out in node.outs:
+                    if out.dtype == "none":
+                        continue
+                    outcome.compared += 1
+                    problem = _far(found[out.name], space[out.name].numpy())
+                    if problem:
+                        label = f"{call.label}, {node.op} in NumPy"
+                        outcome.findings.append(Finding(label, out.name, WRONG, problem))
+    return outcome
+
+
+def _far(found: Any, truth: Any) -> str:
+    """What is wrong with NumPy's array, if anything is."""
+    if found.dtype != truth.dtype or found.shape != truth.shape:
+        return f"{found.dtype}{found.shape} where torch has {truth.dtype}{truth.shape}"
+    if truth.size == 0 or truth.dtype.kind != "f":
+        same = np.array_equal(found, truth)
+        return "" if same else f"{found.tolist()} where torch has {truth.tolist()}"
+    scale = np.abs(truth[np.isfinite(truth)]).max(initial=0.0)
+    rounding = NUMPY if truth.dtype == np.float64 else 1e-5
+    if np.allclose(found, truth, rtol=rounding, atol=rounding * scale, equal_nan=True):
+        return ""
+    return f"{found.tolist()} where torch has {truth.tolist()}"
+
+
 CHECKS: dict[str, Callable[[Rule], Outcome]] = {
     "gradient": gradient,
     "plain": plain,
@@ -379,6 +429,7 @@ CHECKS: dict[str, Callable[[Rule], Outcome]] = {
     "empty": empty,
     "dtypes": dtypes,
     "second": second,
+    "reference": reference,
     "captured": captured,
 }
 
