@@ -59,7 +59,11 @@ def _bracketed(value: str, width: int, indent: int, used: int, after: int) -> li
     if last or not operators:
         if start >= 0 and used + start + 1 <= width:
             body = _body(value[start + 1 : end], width, inner)
-            return [value[: start + 1], *body, " " * indent + value[end:]]
+            close, rest = " " * indent + value[end], value[end + 1 :]
+            tail = [rest]
+            if len(close) + len(rest) + after > width:
+                tail = _bracketed(rest, width, indent, len(close), after)
+            return [value[: start + 1], *body, close + tail[0], *tail[1:]]
         if start < 0:
             return [value]
     return ["(", *_body(value, width, inner), " " * indent + ")"]
