@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-import inspect
-from pathlib import Path
-
 import pytest
-import torch
 
-import backhand
-from backhand.capture.target import load_module
 from backhand.checking import Report
-
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-NAMES = sorted(p.stem for p in EXAMPLES.glob("*.py") if p.stem != "article")
-
-
-def _derived(name: str) -> tuple[backhand.Backprop, object]:
-    module = load_module(str(EXAMPLES / f"{name}.py"))
-    forward = getattr(module, "forward", None)
-    if forward is None:
-        classes = [
-            c
-            for c in vars(module).values()
-            if inspect.isclass(c)
-            and issubclass(c, torch.nn.Module)
-            and c.__module__ == module.__name__
-        ]
-        forward = classes[-1]()
-    return backhand.derive(forward, *module.example_inputs()), module
+from tests.programs.loading import PROGRAMS, derived
 
 
 @pytest.fixture(scope="module")
-def reports() -> dict[str, Report]:
-    return {name: _derived(name)[0].verify() for name in NAMES}
+def reports() -> dict[str, tuple[Report, Report]]:
+    """Each program verified at its example's sizes, and at another batch size."""
+    found = {}
+    for name in PROGRAMS:
+        bp, module = derived(name)
+        found[name] = bp.verify(), bp.verify(*module.example_inputs(n=5))
+    return found
 
 
 def test_there_are_twelve() -> None:
-    assert len(NAMES) == 12
+    assert len(PROGRAMS) == 12
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_wrong(name: str, reports: dict[str, Report]) -> None:
-    report = reports[name]
-    assert report.gradients
-    assert report.ok, str(report)
-    for g in report.gradients:
-        assert g.verdict == "exact" or g.why, g
-        assert g.plain is None or g.plain.verdict != "wrong", g
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_nothing_is_wrong(name: str, reports: dict[str, tuple[Report, Report]]) -> None:
+    for report in reports[name]:
+        assert report.gradients
+        assert report.ok, str(report)
+        for g in report.gradients:
+            assert g.result.discriminates, f"{g.name} is zero everywhere: a poor example"
+            assert g.verdict == "exact" or g.why, g
+            assert g.plain is None or g.plain.verdict != "wrong", g
 
 
-def test_at_least_95_percent_are_exact(reports: dict[str, Report]) -> None:
-    total = sum(len(r.gradients) for r in reports.values())
-    exact = sum(r.count("exact") for r in reports.values())
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_another_batch_size_runs_on_the_same_derivation(name: str) -> None:
+    bp, module = derived(name)
+    assert bp.specialised(module.example_inputs(n=5), {}) is bp
+
+
+def test_at_least_95_percent_are_exact(reports: dict[str, tuple[Report, Report]]) -> None:
+    both = [report for pair in reports.values() for report in pair]
+    total = sum(len(r.gradients) for r in both)
+    exact = sum(r.count("exact") for r in both)
     assert exact >= 0.95 * total, f"{exact} of {total}"
