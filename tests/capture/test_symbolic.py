@@ -58,6 +58,10 @@ def attention(q, k, v):
     return (torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(d), -1) @ v).pow(2).sum()
 
 
+def attention_by_power(q, k, v):
+    return (torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, -1) @ v).pow(2).sum()
+
+
 def convolution(x, w):
     return F.relu(F.conv2d(x, w, padding=1)).mean()
 
@@ -71,6 +75,7 @@ SAME = [
     (mlp, mlp_inputs(32), [mlp_inputs(7), mlp_inputs(33), mlp_inputs(100), mlp_inputs(7, 9)]),
     # equal by coincidence: four sizes of eight
     (attention, [R(8, 8, 8)] * 3, [[R(3, 5, 7)] * 3, [R(2, 8, 9)] * 3]),
+    (attention_by_power, [R(8, 8, 8)] * 3, [[R(3, 5, 7)] * 3]),
     (convolution, (R(4, 3, 8, 8), R(5, 3, 3, 3)), [(R(7, 3, 9, 11), R(2, 3, 3, 3))]),
 ]
 

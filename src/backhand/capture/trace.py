@@ -137,12 +137,13 @@ class CaptureMode(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        proxy_mode = get_proxy_mode()
+        if proxy_mode is None:
+            return func(*args, **kwargs)  # torch's own arithmetic on sizes (`d**0.5`), not a call
         frame = sys._getframe(1)
         key = self.counter.key(func, frame)
         self.refusals.check(func, frame, args, kwargs)
         # What is made from here on belongs to this call, the tensors of a range included.
-        proxy_mode = get_proxy_mode()
-        assert proxy_mode is not None
         graph = proxy_mode.tracer.graph
         before = graph._root.prev  # the last node so far
         if func == _DATA_GET:
