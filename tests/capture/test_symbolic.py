@@ -81,7 +81,7 @@ SAME = [
 
 
 @pytest.mark.parametrize(
-    ("forward", "base", "others"), SAME, ids=["article", "mlp", "attention", "convolution"]
+    ("forward", "base", "others"), SAME, ids=[forward.__name__ for forward, _, _ in SAME]
 )
 def test_other_sizes_need_no_other_derivation(derivations, forward, base, others):
     bp = backhand.derive(forward, *base)
