@@ -14,7 +14,8 @@ def ops(names: tuple[str, ...], as_json: bool) -> None:
     """List the supported operators: all, or those whose name contains one of NAMES.
 
     rule: its gradient is known. no gradient: it has none, for the reason given. formula: an
-    operator that backward passes use, written out in the plain spelling.
+    operator that backward passes use, written out in the plain spelling. kernel: one that is
+    printed as it is.
     """
     from ..rules.matrix import support_matrix
 
