@@ -30,7 +30,8 @@ def ops(names: tuple[str, ...], as_json: bool) -> None:
 
     table = plain_table("operator", "kind", "support", "at kinks and edges")
     table.columns[0].overflow = "fold"
-    table.columns[0].min_width = min(24, max(len(row.op) for row in rows))
+    names_shown = ("operator", *(row.op for row in rows))
+    table.columns[0].width = min(28, max(map(len, names_shown)))
     for row in rows:
         table.add_row(row.op, row.kind, row.support, row.note)
     Terminal().print(table)
