@@ -9,8 +9,9 @@ import sympy
 
 from backhand import Backprop
 from backhand.program.ir import Program
+from backhand.program.sizes import number_value
 from backhand.program.text import parse_program, program_text
-from backhand.program.verifier import check_program
+from backhand.program.verifier import check_program, size_bindings
 
 
 def checked(bp: Backprop, bindings: int = 2) -> Backprop:
@@ -24,7 +25,30 @@ def checked(bp: Backprop, bindings: int = 2) -> Backprop:
         again = parse_program(text)
         # a NaN is no equal of itself, so that such a program is compared by its text
         assert again == program or ("nan" in text and program_text(again) == text), text
+    _gradients_fit(bp, bindings)
     return bp
+
+
+def _gradients_fit(bp: Backprop, bindings: int) -> None:
+    """Every gradient has the shape of what it belongs to, at other sizes than the example's too.
+
+    A program can be well formed at all sizes and make gradients of the example's.
+    """
+    forward = {v.name: v for program in (bp.captured.program, bp.program) for v in program.values()}
+    hints = bp.captured.program.hints()
+    several = size_bindings(bp.captured.program, lambda sizes: holds(bp, sizes), bindings)
+    # one at a time as well: a derivation that fixes one size must be right about the others
+    single = ({**hints, name: 3 * hint} for name, hint in hints.items())
+    for sizes in (hints, *several, *(sizes for sizes in single if holds(bp, sizes))):
+        for derived in (bp._walked, bp.derived("exact"), bp.derived("plain")):
+            made = {v.name: v for v in derived.program.values()}
+            for of, name in derived.gradients.items():
+                if of in forward and name in made:
+                    theirs, ours = (
+                        tuple(number_value(d, sizes) for d in v.shape)
+                        for v in (forward[of], made[name])
+                    )
+                    assert ours == theirs, f"{name} is {ours} where {of} is {theirs} ({sizes})"
 
 
 def programs(bp: Backprop) -> Iterator[Program]:
