@@ -14,7 +14,8 @@ def ops(names: tuple[str, ...], as_json: bool) -> None:
     """List the supported operators: all, or those whose name contains one of NAMES.
 
     rule: its gradient is known. no gradient: it has none, for the reason given. formula: an
-    operator that backward passes use, written out in the plain spelling.
+    operator that backward passes use, written out in the plain spelling. kernel: one that is
+    printed as it is.
     """
     from ..rules.matrix import support_matrix
 
@@ -29,7 +30,8 @@ def ops(names: tuple[str, ...], as_json: bool) -> None:
 
     table = plain_table("operator", "kind", "support", "at kinks and edges")
     table.columns[0].overflow = "fold"
-    table.columns[0].min_width = min(24, max(len(row.op) for row in rows))
+    names_shown = ("operator", *(row.op for row in rows))
+    table.columns[0].width = min(28, max(map(len, names_shown)))
     for row in rows:
         table.add_row(row.op, row.kind, row.support, row.note)
     Terminal().print(table)

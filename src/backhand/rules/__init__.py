@@ -26,9 +26,10 @@ from . import (
     trig,
     views,
 )
-from .base import NONDIFFERENTIABLE, PLAIN, RULES, Context, Rule, Sample, T, unruled
+from .base import KERNELS, NONDIFFERENTIABLE, PLAIN, RULES, Context, Rule, Sample, T, unruled
 
 __all__ = [
+    "KERNELS",
     "NONDIFFERENTIABLE",
     "PLAIN",
     "RULES",

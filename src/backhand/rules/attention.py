@@ -24,6 +24,11 @@ HEADS = T((1, 2, 4, 3))
         sample(HEADS, HEADS, HEADS, None, 0.0, True),
         sample(HEADS, HEADS, HEADS, T((4, 4), grad=False), scale=0.5),
     ),
+    tex={
+        "query": "s\\,D K,\\ D = P \\circ (g V^\\top - \\textstyle\\sum_j P \\circ g V^\\top)",
+        "key": "s\\,D^\\top Q",
+        "value": "P^\\top g",
+    },
     domain="entries that the mask rules out get 0; a row that is ruled out whole gets 0",
 )
 def _attention(c: Context) -> Gradients:

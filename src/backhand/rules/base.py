@@ -119,6 +119,8 @@ RULES: dict[str, Rule] = {}
 NONDIFFERENTIABLE: dict[str, str] = {}
 # The formula behind an operator that torch computes with a kernel of its own.
 PLAIN: dict[str, Callable[..., Any]] = {}
+# What only backward passes use and nobody has written a rule or a formula for, with the reason.
+KERNELS: dict[str, str] = {}
 
 
 def rule(
@@ -197,8 +199,17 @@ def plain(op: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return register
 
 
+def kernel(reason: str, *ops: str) -> None:
+    """Declare gradient kernels that are printed as they are and not differentiated again."""
+    for op in ops:
+        get_op(op)
+        if op in KERNELS:
+            raise ProgramError(f"a second reason for {op}")
+        KERNELS[op] = reason
+
+
 def unruled() -> Iterator[str]:
-    """Operators of the table that have neither a rule, nor a reason, nor a formula."""
+    """Operators of the table that have no rule, no formula and no reason for having neither."""
     for name in table():
-        if name not in RULES and name not in NONDIFFERENTIABLE and name not in PLAIN:
+        if not any(name in known for known in (RULES, NONDIFFERENTIABLE, PLAIN, KERNELS)):
             yield name

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..program.build import Var, many, op
 from ..program.sizes import Dim
-from .base import Context, Gradients, T, plain, rule, sample
+from .base import Context, Gradients, T, kernel, plain, rule, sample
 from .norms import mask, picked
 
 NAMES = ("x", "weight", "bias")
@@ -63,9 +63,23 @@ def _transposed_samples(*size: int) -> tuple[Any, ...]:
     )
 
 
+# s, p, d: stride, padding, dilation; the sum over k is over the places where g has an element
+CONVOLVED = {
+    "x": "\\sum_{o,k} W_{o,c,k}\\, g_{n,o,(j + p - d k)/s}",
+    "weight": "\\sum_{n,i} g_{n,o,i}\\, x_{n,c,s i + d k - p}",
+    "bias": "\\sum_{n,i} g_{n,o,i}",
+}
+TRANSPOSED = {
+    "x": "\\sum_{o,k} W_{c,o,k}\\, g_{n,o,s i + d k - p}",
+    "weight": "\\sum_{n,i} x_{n,c,i}\\, g_{n,o,s i + d k - p}",
+    "bias": "\\sum_{n,i} g_{n,o,i}",
+}
+
 for _n, _size in ((1, (6,)), (2, (5, 4)), (3, (4, 3, 3))):
-    rule(f"convolution{_n}d", _samples(*_size))(lambda c: _backward(c, False))
-    rule(f"transposed{_n}d", _transposed_samples(*_size))(lambda c: _backward(c, True))
+    rule(f"convolution{_n}d", _samples(*_size), tex=CONVOLVED)(lambda c: _backward(c, False))
+    rule(f"transposed{_n}d", _transposed_samples(*_size), tex=TRANSPOSED)(
+        lambda c: _backward(c, True)
+    )
 
 
 @plain("convolution_backward")
@@ -108,3 +122,9 @@ def _convolution_backward(
     if output_mask[2]:
         dbias = op.sum(g, (0, *range(2, x.rank)))
     return dx, dweight, dbias
+
+
+kernel(
+    "a convolution again, spelled for the backward pass: its own gradient has no rule",
+    *(f"conv{n}d_{of}" for n in (1, 2, 3) for of in ("input", "weight")),
+)

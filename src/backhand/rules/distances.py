@@ -100,6 +100,10 @@ def _euclidean_dist(c: Context) -> Gradients:
     "renorm",
     (sample(T((3, 4)), 2, 0, 1.0), sample(T((3, 4)), 1, 1, 0.5)),
     exactness="almost everywhere",
+    tex={
+        "x": "\\tfrac{m}{\\nu}(\\delta_{ij} - \\tfrac{x_i}{\\nu}\\,\\partial\\nu/\\partial x_j)"
+        "\\text{ where } \\nu = \\lVert x\\rVert_p > m"
+    },
     domain="slices at or below the bound pass the gradient on",
 )
 def _renorm(c: Context) -> Gradients:

@@ -292,7 +292,14 @@ def _ldexp(c: Context) -> Gradients:
     }
 
 
-@rule("frexp", (sample(T((3, 4))),), tex={"x": "2^{-exponent}"}, exactness="almost everywhere")
+@rule(
+    "frexp",
+    (sample(T((3, 4))),),
+    tex={"x": "2^{-exponent}"},
+    exactness="almost everywhere",
+    domain="at a power of two the slope on its larger side",
+    special=(0.5, 1.0, -1.0, -2.0),
+)
 def _frexp(c: Context) -> Gradients:
     return {"x": c.g / op.exp2(c.ys[1])}
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import UnsupportedError
 from ..program.build import Var, many, op
 from ..program.sizes import Dim, product
-from .base import Context, Gradients, T, nondifferentiable, plain, rule, sample
+from .base import Context, Gradients, T, kernel, nondifferentiable, plain, rule, sample
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 NONE, MEAN = 0, 1
@@ -53,7 +53,14 @@ def _mse_loss_backward(g: Var, x: Var, target: Var, reduction: int) -> Var:
     return per_element(g, x, reduction) * (2 * (x - target))
 
 
-@rule("smooth_l1_loss", PAIRS, exactness="exact")
+@rule(
+    "smooth_l1_loss",
+    PAIRS,
+    tex={
+        "x": "\\operatorname{clip}((x - t)/\\beta, -1, 1)/n",
+        "target": "-\\operatorname{clip}((x - t)/\\beta, -1, 1)/n",
+    },
+)
 def _smooth_l1_loss(c: Context) -> Gradients:
     x, target, r, beta = c.x, c["target"], number(c), c["beta"]
     return {
@@ -70,7 +77,14 @@ def _smooth_l1_loss_backward(g: Var, x: Var, target: Var, reduction: int, beta: 
     return per_element(g, x, reduction) * slope
 
 
-@rule("huber_loss", PAIRS)
+@rule(
+    "huber_loss",
+    PAIRS,
+    tex={
+        "x": "\\operatorname{clip}(x - t, -\\delta, \\delta)/n",
+        "target": "-\\operatorname{clip}(x - t, -\\delta, \\delta)/n",
+    },
+)
 def _huber_loss(c: Context) -> Gradients:
     x, target, r, delta = c.x, c["target"], number(c), c["delta"]
     return {
@@ -92,6 +106,7 @@ def _huber_loss_backward(g: Var, x: Var, target: Var, reduction: int, delta: flo
         sample(T((3, 4)), T((3, 4), "unit", grad=False), reduction="none"),
         sample(T(()), T((), "unit", grad=False)),
     ),
+    tex={"x": "-t\\,\\sigma(-t x)/n"},
 )
 def _soft_margin_loss(c: Context) -> Gradients:
     _no_gradient_for(c, "target")
@@ -110,6 +125,11 @@ CLASSES = T((3,), "index", 4)
     "multi_margin_loss",
     (sample(T((3, 4)), CLASSES), sample(T((3, 4)), CLASSES, 2, 0.5, reduction="sum")),
     exactness="subgradient",
+    tex={
+        "x": "\\tfrac{p}{n C}(a_j - \\delta_{jt}\\textstyle\\sum_k a_k),"
+        "\\ a_j = [j \\ne t]\\,\\max(0, m - x_t + x_j)^{p-1}"
+    },
+    domain="a class that is just far enough away gets 0",
 )
 def _multi_margin_loss(c: Context) -> Gradients:
     _no_gradient_for(c, "weight")
@@ -117,8 +137,16 @@ def _multi_margin_loss(c: Context) -> Gradients:
     return {"x": op.multi_margin_loss_backward(c.g, c.x, c["target"], *margins, number(c))}
 
 
-@rule("multilabel_margin_loss_forward", (sample(T((3, 4)), T((3, 4), "index", 4), 1),),
-      exactness="subgradient")
+@rule(
+    "multilabel_margin_loss_forward",
+    (sample(T((3, 4)), T((3, 4), "index", 4), 1),),
+    exactness="subgradient",
+    tex={
+        "x": "(\\#\\{t : z_{tj} > 0\\}\\text{ or }-\\#\\{i : z_{ji} > 0\\})/(n C),"
+        "\\ z_{ti} = 1 - x_t + x_i"
+    },
+    domain="a class that is just far enough away from a target gets 0",
+)
 def _multilabel_margin_loss(c: Context) -> Gradients:
     back = op.multilabel_margin_loss_backward(c.g, c.x, c["target"], c["reduction"], c.ys[1])
     return {"x": back}
@@ -145,7 +173,7 @@ OPEN = (
     "binary_cross_entropy",
     OPEN,
     domain="x (1 - x) is kept above 1e-12; the target's gradient is infinite at 0 and 1",
-    tex={"x": "(x - t)/(x(1 - x))"},
+    tex={"x": "w\\,(x - t)/(n\\,x(1 - x))", "target": "-w\\ln(x/(1 - x))/n"},
 )
 def _binary_cross_entropy(c: Context) -> Gradients:
     _no_gradient_for(c, "weight")
@@ -178,7 +206,10 @@ def _binary_cross_entropy_backward(
         sample(T((3, 4)), T((3, 4), "open"), T((3, 4), "open", grad=False), reduction="sum"),
         sample(T((3, 4)), T((3, 4), "open"), pos_weight=T((4,), "positive", grad=False)),
     ),
-    tex={"x": "\\sigma(x) - t"},
+    tex={
+        "x": "w\\,((1 + (p - 1)\\,t)\\,\\sigma(x) - p\\,t)/n",
+        "target": "w\\,(\\ln\\sigma(-x) - p\\ln\\sigma(x))/n",
+    },
 )
 def _bce_with_logits(c: Context) -> Gradients:
     _no_gradient_for(c, "weight", "pos_weight")
@@ -255,7 +286,13 @@ plain("nll_loss_backward")(_nll_loss_backward)
 plain("nll_loss2d_backward")(_nll_loss_backward)
 
 
-@rule("pdist", (sample(T((4, 3))), sample(T((4, 3)), 1.0)))
+@rule(
+    "pdist",
+    (sample(T((4, 3))), sample(T((4, 3)), 1.0)),
+    exactness="subgradient",
+    tex={"x": "\\sum_j g_{ij}\\,\\partial\\lVert x_i - x_j\\rVert_p/\\partial x_i"},
+    domain="0 where two points coincide",
+)
 def _pdist(c: Context) -> Gradients:
     return {"x": op.pdist_backward(op.contiguous(c.g), c.x, c["p"], c.y)}
 
@@ -263,6 +300,12 @@ def _pdist(c: Context) -> Gradients:
 @rule(
     "cdist_forward",
     (sample(T((3, 2)), T((4, 2)), 2.0, None), sample(T((2, 3, 2)), T((2, 4, 2)), 1.0, None)),
+    exactness="subgradient",
+    tex={
+        "x1": "\\sum_j g_{ij}\\,\\partial\\lVert x_i - z_j\\rVert_p/\\partial x_i",
+        "x2": "\\sum_i g_{ij}\\,\\partial\\lVert x_i - z_j\\rVert_p/\\partial z_j",
+    },
+    domain="0 where two points coincide",
 )
 def _cdist(c: Context) -> Gradients:
     x1, x2, p = c["x1"], c["x2"], c["p"]
@@ -275,7 +318,14 @@ def _cdist(c: Context) -> Gradients:
     return out
 
 
-@rule("trilinear", (sample(T((3, 2)), T((2, 2, 4)), T((3, 4)), (1, 3), (0,), (1, 2), (2, 3)),))
+IN_ITS_PLACE = "\\text{the same sum with } g \\text{ in the operand's place}"
+
+
+@rule(
+    "trilinear",
+    (sample(T((3, 2)), T((2, 2, 4)), T((3, 4)), (1, 3), (0,), (1, 2), (2, 3)),),
+    tex={"i1": IN_ITS_PLACE, "i2": IN_ITS_PLACE, "i3": IN_ITS_PLACE},
+)
 def _trilinear(c: Context) -> Gradients:
     a, b, d = c["i1"], c["i2"], c["i3"]
     e1, e2, e3, s = c["expand1"], c["expand2"], c["expand3"], c["sumdim"]
@@ -289,4 +339,11 @@ def _trilinear(c: Context) -> Gradients:
 
 nondifferentiable(
     "it gives the weight of the targets that count", "nll_loss_forward", "nll_loss2d_forward"
+)
+kernel(
+    "torch has no second derivative of it",
+    "multi_margin_loss_backward",
+    "multilabel_margin_loss_backward",
+    "pdist_backward",
+    "cdist_backward",
 )

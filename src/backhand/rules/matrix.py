@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from ..program.ops import table
-from .base import NONDIFFERENTIABLE, PLAIN, RULES
+from .base import KERNELS, NONDIFFERENTIABLE, PLAIN, RULES
 
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """One operator's row: ``support`` is ``rule``, ``no gradient`` or ``formula``."""
+    """One operator's row: ``support`` is ``rule``, ``no gradient``, ``formula`` or ``kernel``."""
 
     op: str
     kind: str
@@ -35,4 +35,6 @@ def support_matrix() -> list[Support]:
             out.append(Support(name, op.kind, "no gradient", "", NONDIFFERENTIABLE[name]))
         elif name in PLAIN:
             out.append(Support(name, op.kind, "formula", "", "used by backward passes"))
+        else:
+            out.append(Support(name, op.kind, "kernel", "", KERNELS[name]))
     return out

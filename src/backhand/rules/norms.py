@@ -15,6 +15,12 @@ from ..program.sizes import Dim
 from .base import Context, Gradients, T, plain, rule, sample
 
 Three = tuple[Var | None, Var | None, Var | None]
+# r is the reciprocal standard deviation, n the number of elements that it is taken over
+NORMALISED = {
+    "x": "r\\,w_i\\,(\\delta_{ij} - 1/n - \\hat x_i \\hat x_j/n)",
+    "weight": "\\hat x",
+    "bias": "1",
+}
 
 
 def only_first(c: Context) -> Var:
@@ -39,7 +45,7 @@ def picked(c: Context, results: tuple[Any, ...], *names: str) -> Gradients:
         sample(T((3, 4)), (4,), T((4,)), T((4,)), 1e-5),
         sample(T((2, 3, 4)), (3, 4), None, None, 1e-5),
     ),
-    tex={"x": "r\\,(\\delta_{ij} - 1/n - \\hat x_i \\hat x_j/n)"},
+    tex=NORMALISED,
 )
 def _layer_norm(c: Context) -> Gradients:
     g, names = only_first(c), ("x", "weight", "bias")
@@ -108,7 +114,7 @@ CHANNELS = (
     "native_batch_norm",
     CHANNELS,
     domain="running statistics are state: they get no gradient and are not updated",
-    tex={"x": "r w\\,(\\delta_{ij} - 1/n - \\hat x_i \\hat x_j/n)"},
+    tex=NORMALISED,
 )
 def _batch_norm(c: Context) -> Gradients:
     g, names = only_first(c), ("x", "weight", "bias")
@@ -169,7 +175,7 @@ def _batch_norm_backward(
         sample(T((2, 4, 3)), T((4,)), T((4,)), 2, 4, 3, 2, 1e-5),
         sample(T((2, 4, 3)), None, None, 2, 4, 3, 4, 1e-5),
     ),
-    tex={"x": "r\\,(\\delta_{ij} - 1/n - \\hat x_i \\hat x_j/n)"},
+    tex=NORMALISED,
 )
 def _group_norm(c: Context) -> Gradients:
     g, names = only_first(c), ("x", "weight", "bias")

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..program.build import Var, op
-from .base import Context, Gradients, T, plain, rule, sample
+from .base import Context, Gradients, T, kernel, plain, rule, sample
+from .index import LATER_WINS
 
 FIRST = "the first of equal elements in a window gets the whole gradient"
+CHOSEN = {"x": "\\sum_w [i = \\text{index}_w]"}
 
 
 def _flat(v: Var, n: int) -> Var:
@@ -44,6 +46,7 @@ def _max_pool(n: int) -> None:
         ),
         exactness="subgradient",
         ties=FIRST,
+        tex=CHOSEN,
     )
     def vjp(c: Context) -> Gradients:
         names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
@@ -91,6 +94,7 @@ def _adaptive(n: int) -> None:
         (sample(T((2, 3, *size), "distinct"), (2,) * n), sample(T((2, *size)), (3,) * n)),
         exactness="subgradient",
         ties=FIRST,
+        tex=CHOSEN,
     )
     def maximum(c: Context) -> Gradients:
         back = getattr(op, f"adaptive_max_pool{n}d_backward")
@@ -107,6 +111,7 @@ def _adaptive(n: int) -> None:
         (sample(T((2, 3, *size), "distinct"), (2,) * n, (2,) * n, points),),
         exactness="subgradient",
         ties=FIRST,
+        tex=CHOSEN,
     )
     def fractional(c: Context) -> Gradients:
         back = getattr(op, f"fractional_max_pool{n}d_backward")
@@ -130,7 +135,12 @@ def _unpooled(c: Context, n: int) -> Gradients:
     return {"x": op.view(taken, x.shape)}
 
 
-@rule("max_unpool2d", (sample(T((1, 2, 2)), T((1, 2, 2), "index", 4), (4, 4)),))
+@rule(
+    "max_unpool2d",
+    (sample(T((1, 2, 2)), T((1, 2, 2), "index", 4), (4, 4)),),
+    ties=LATER_WINS,
+    tex={"x": "g_{\\sigma}"},
+)
 def _max_unpool2d(c: Context) -> Gradients:
     return _unpooled(c, 2)
 
@@ -138,8 +148,14 @@ def _max_unpool2d(c: Context) -> Gradients:
 @rule(
     "max_unpool3d",
     (sample(T((1, 2, 2, 2)), T((1, 2, 2, 2), "index", 4), (4, 4, 4), (2, 2, 2), (0, 0, 0)),),
+    ties=LATER_WINS,
+    tex={"x": "g_{\\sigma}"},
 )
 def _max_unpool3d(c: Context) -> Gradients:
     return _unpooled(c, 3)
 
 
+kernel(
+    "an average again, over the windows that hold an element: its own gradient has no rule",
+    *(f"{name}avg_pool{n}d_backward" for name in ("", "adaptive_") for n in (2, 3)),
+)

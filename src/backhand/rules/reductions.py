@@ -122,6 +122,7 @@ def _std(g: Var, y: Var, c: Context) -> Var:
     "std",
     SPREADS,
     tex={"x": "\\tfrac{1}{(n - c)\\,y}(x - \\bar x)"},
+    exactness="subgradient",
     domain="0 for a constant; NaN for a single element",
 )
 def _deviation(c: Context) -> Gradients:
@@ -144,7 +145,13 @@ def _var_mean(c: Context) -> Gradients:
     return _with_mean(c, first)
 
 
-@rule("std_mean", SPREADS, tex={"x": "\\tfrac{1}{(n - c)\\,y}(x - \\bar x),\\ 1/n"})
+@rule(
+    "std_mean",
+    SPREADS,
+    tex={"x": "\\tfrac{1}{(n - c)\\,y}(x - \\bar x),\\ 1/n"},
+    exactness="subgradient",
+    domain="through std: 0 for a constant; NaN for a single element",
+)
 def _std_mean(c: Context) -> Gradients:
     g = c.gs[0]
     return _with_mean(c, None if g is None else _std(g, c.y, c))

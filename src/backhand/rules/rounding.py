@@ -33,6 +33,7 @@ def _remainder(c: Context, mode: str) -> Gradients:
     REMAINDERS,
     exactness="almost everywhere",
     tex={"x": "1", "other": "-\\lfloor x/other \\rfloor"},
+    domain="the same at the steps",
 )
 def _python_remainder(c: Context) -> Gradients:
     return _remainder(c, "floor")
@@ -43,6 +44,7 @@ def _python_remainder(c: Context) -> Gradients:
     REMAINDERS,
     exactness="almost everywhere",
     tex={"x": "1", "other": "-\\operatorname{trunc}(x/other)"},
+    domain="the same at the steps",
 )
 def _fmod(c: Context) -> Gradients:
     return _remainder(c, "trunc")
@@ -90,6 +92,7 @@ def _round(c: Context) -> Gradients:
     ),
     exactness="almost everywhere",
     tex={"x": "0", "other": "0"},
+    domain="0 at the steps too",
 )
 def _div_mode(c: Context) -> Gradients:
     zero = op.zeros_like(c.g)
@@ -98,7 +101,7 @@ def _div_mode(c: Context) -> Gradients:
 
 @rule(
     "nextafter",
-    (sample(T((3, 4)), T((3, 4))),),
+    (sample(T((3, 4)), T((3, 4))), sample(T((3, 1)), T((1, 4)))),
     tex={"x": "1", "other": "0"},
     ties="where x equals other the gradient of x is 0",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..program.build import Var, op
-from .base import Context, Gradients, T, rule, sample
+from .base import Context, Gradients, T, kernel, rule, sample
 from .linalg import swapped
 
 SQUARES = (sample(T((3, 3))), sample(T((2, 3, 3))))
@@ -76,3 +76,7 @@ def _matrix_exp(c: Context) -> Gradients:
     whole = op.linalg_matrix_exp(op.cat((top, bottom), -2))
     corner = op.slice(whole, c.x.rank - 2, None, n)
     return {"x": op.slice(corner, c.x.rank - 1, n, None)}
+
+
+kernel("the factors of a linear system: their own gradient has no rule",
+       "linalg_lu_factor", "linalg_lu_solve")

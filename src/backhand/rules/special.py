@@ -253,6 +253,9 @@ unary(
     lambda g, x, y: g * (op.special_i1e(x) - op.sgn(x) * y),
     ANY,
     tex="I_{1e}(x) - \\operatorname{sgn}(x)\\,y",
+    exactness="subgradient",
+    domain="0 at 0",
+    special=(0.0, -0.0),
 )
 unary(
     "special_i1",
