@@ -26,7 +26,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # The parts of this package that run the user's code or stand in for torch.
 _OWN = tuple(
     _PACKAGE + part
-    for part in ("capture", "checking", "program", "longhand", "rules", "emit", "api.py")
+    for part in ("capture", "checking", "program", "longhand", "rules", "emit", "api")
 )
 
 
