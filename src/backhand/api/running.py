@@ -12,14 +12,14 @@ import torch.utils._pytree as pytree
 from ..capture import Captured, capture, fits
 from ..capture.annotations import annotated_inputs
 from ..capture.inputs import Leaf, flatten
-from ..capture.source import location_of_error
+from ..capture.source import definition_of, location_of_error
 from ..checking import Report, verify
 from ..checking.verify import autograd_truth, run_lines
 from ..emit.listing import (
     print_forward,
     printed_name,
 )
-from ..errors import CaptureError, InputError
+from ..errors import CaptureError, InputError, InternalError, own_faults
 from ..program.invoke import dtype_name
 from .text import Derivation, described
 
@@ -135,7 +135,14 @@ class Backprop(Derivation):
             with torch.no_grad():
                 return self.run(*values, *self._constants, *ups)
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
-            raise self._misfit(args, kwargs) or error from None
+            fault = self._misfit(args, kwargs)
+            if fault is not None:
+                raise fault from None
+            raise InternalError(
+                "running the derived passes, on inputs that the forward pass itself takes,",
+                error,
+                definition_of(self.forward),
+            ) from error
 
     def _misfit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> InputError | None:
         """What is wrong with the inputs, if the forward pass itself fails on them."""
@@ -143,16 +150,21 @@ class Backprop(Derivation):
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 self.forward(*_copies(args), **_copies(kwargs))
         except Exception as error:
-            said = (str(error).strip().splitlines() or ["no message"])[0]
-            where = location_of_error(error)
-            given = ", ".join(map(described, flatten(self.forward, args, kwargs).leaves))
-            derived = ", ".join(map(described, self.captured.arguments.leaves))
-            return InputError(
-                f"the inputs do not fit the forward pass: {type(error).__name__}: {said}"
-                + (f"\n  {where}: {where.text}" if where else "")
-                + f"\n  given: {given}\n  derived with: {derived}"
-            )
+            return self._failure(error, flatten(self.forward, args, kwargs).leaves)
         return None
+
+    def _failure(self, error: Exception, given: Sequence[Leaf]) -> InputError:
+        """The forward pass itself fails on some inputs: with its line, and the inputs."""
+        said = (str(error).strip().splitlines() or ["no message"])[0]
+        where = location_of_error(error)
+        ours = ", ".join(map(described, self.captured.arguments.leaves))
+        theirs = ", ".join(map(described, given))
+        return InputError(
+            f"the forward pass fails on these inputs: {type(error).__name__}: {said}"
+            + (f"\n  {where}: {where.text}" if where else "")
+            + f"\n  given: {theirs}"
+            + ("" if ours == theirs else f"\n  derived with: {ours}")
+        )
 
     def _sizes_of(self, values: Sequence[Any]) -> dict[str, int]:
         """The symbolic sizes' values for these inputs."""
@@ -234,14 +246,23 @@ class Backprop(Derivation):
         else:
             values = [leaf.value for leaf in self.leaves]
         detached = [v.detach() if isinstance(v, torch.Tensor) else v for v in values]
+        for leaf, value in zip(self.leaves, detached, strict=True):
+            if isinstance(value, torch.Tensor) and value.is_meta:
+                raise InputError(
+                    f"{leaf.name} is on the meta device and has no numbers to check with: give "
+                    "inputs with data (deriving needs none)"
+                )
         derived = self._exact
         named = self.captured.program.values()  # not those that only the backward pass reads
         names = [v.name for v in named if v.var is not None and v.floating]
         wrt = set(self._names)
         ups = self._upstreams(upstream, detached) if upstream is not None else None
-        truth = autograd_truth(
-            self.captured, detached, derived.upstream_of, wrt, set(names), ups, seed
-        )
+        try:
+            truth = autograd_truth(
+                self.captured, detached, derived.upstream_of, wrt, set(names), ups, seed
+            )
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            raise self._failure(error, self.captured.arguments.leaves) from error
 
         # torch picks its kernels by whether a tensor asks for a gradient, too
         asking = [
@@ -256,17 +277,17 @@ class Backprop(Derivation):
             return space
 
         order = [n for n in reversed(names) if n in derived.gradients]
-        order = [n for n in order if n not in wrt or n not in truth.upstream]
-        return verify(
-            target or self.name,
-            self.captured,
-            derived,
-            self.listing("exact", shapes=False),
-            self.listing("plain", shapes=False),
-            forward,
-            truth,
-            order,
-        )
+        with own_faults("running the derived passes", definition_of(self.forward)):
+            return verify(
+                target or self.name,
+                self.captured,
+                derived,
+                self.listing("exact", shapes=False),
+                self.listing("plain", shapes=False),
+                forward,
+                truth,
+                order,
+            )
 
     def __repr__(self) -> str:
         return f"<backhand.Backprop of {self.name}: {len(self.gradient_names)} gradients>"
@@ -306,7 +327,8 @@ def derive(
     (``x: Float[Tensor, "n d"]``), whose names become the sizes' names. A module's parameters become
     inputs: ``fc1.weight`` is ``fc1_weight``.
 
-    ``wrt`` names the inputs whose gradients are wanted (default: every floating one).
+    ``wrt`` names the inputs whose gradients are wanted (default: every floating one, a module's
+    parameters with ``requires_grad=False`` aside).
     ``symbolic=False`` fixes every size to the example's.
 
     Raises ``InputError`` for bad arguments, ``CaptureError`` and ``UnsupportedError`` with the line

@@ -161,14 +161,20 @@ def _literal(constant: torch.Tensor) -> str:
 
 
 def _differentiable(captured: Captured) -> list[str]:
-    """The inputs whose gradients are wanted by default: floating arguments and parameters."""
+    """The inputs whose gradients are wanted by default: floating arguments, trained parameters."""
     return [
         leaf.name
         for leaf in captured.arguments.dynamic()
         if isinstance(leaf.value, torch.Tensor)
         and leaf.value.is_floating_point()
         and leaf.kind != "buffer"
+        and not _frozen(leaf)
     ]
+
+
+def _frozen(leaf: Leaf) -> bool:
+    """Whether the author has switched a parameter's gradient off."""
+    return leaf.kind == "parameter" and not leaf.value.requires_grad
 
 
 def _tuple_text(names: Sequence[str]) -> str:
@@ -178,7 +184,14 @@ def _tuple_text(names: Sequence[str]) -> str:
 def _nothing_to_do(captured: Captured, wrt: Sequence[str] | None) -> str:
     if wrt is not None:
         return "wrt names no input: name those whose gradients are wanted"
-    given = ", ".join(map(described, captured.arguments.dynamic()))
+    leaves = captured.arguments.dynamic()
+    given = ", ".join(map(described, leaves))
+    frozen = [leaf.name for leaf in leaves if _frozen(leaf)]
+    if frozen:
+        return (
+            f"no input can have a gradient ({given}): the parameters have requires_grad=False; "
+            f"name one in wrt to have its gradient all the same, as in {frozen[0]}"
+        )
     return f"no input can have a gradient ({given}): only floating-point tensors have one"
 
 
