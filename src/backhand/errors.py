@@ -6,6 +6,8 @@ write instead. The command line prints it without a traceback and ends with exit
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -54,3 +56,45 @@ class UnsupportedError(LocatedError):
 
 class ProgramError(BackhandError):
     """A program that is not well formed: a bug of backhand's own, never the user's."""
+
+
+OWN_FAULT = (
+    "this is a fault of backhand's own, not of your code: please report it, with the traceback "
+    "that --debug shows"
+)
+
+
+class InternalError(LocatedError):
+    """Something failed inside backhand while it worked on one of the user's lines."""
+
+    def __init__(self, doing: str, cause: BaseException, where: Location | None = None) -> None:
+        said = (str(cause).strip().splitlines() or ["no message"])[0]
+        super().__init__(f"{doing} failed: {type(cause).__name__}: {said}", where, OWN_FAULT)
+
+
+@contextmanager
+def own_faults(doing: str, where: Location | None) -> Iterator[None]:
+    """Around work of backhand's own: what fails there without a refusal is not the user's doing.
+
+    The ``InternalError`` raised has the original error as its cause.
+    """
+    try:
+        yield
+    except BackhandError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            said = f"{doing} takes more memory than there is: try smaller sizes"
+            raise InputError(said) from error
+        raise InternalError(doing, error, where) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; torch has several ways of saying it."""
+    said = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in said
+        or "out of memory" in said
+    )

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 import backhand
-import backhand.api
+from backhand.api import running
 from backhand.errors import InputError
 from examples.article import example_inputs
 from examples.article import forward as article
@@ -21,13 +21,13 @@ R = torch.randn
 def derivations(monkeypatch):
     """A list with one entry per capture since the test began."""
     made: list[object] = []
-    capture = backhand.api.capture
+    capture = running.capture
 
     def counted(*args, **kwargs):
         made.append(args[0])
         return capture(*args, **kwargs)
 
-    monkeypatch.setattr(backhand.api, "capture", counted)
+    monkeypatch.setattr(running, "capture", counted)
     return made
 
 

@@ -223,7 +223,7 @@ def test_a_call_with_shapes_that_do_not_fit() -> None:
     with pytest.raises(InputError) as error:
         bp(torch.randn(4, 3), torch.randn(5, 2))
     message = str(error.value)
-    assert "the inputs do not fit the forward pass" in message
+    assert "the forward pass fails on these inputs" in message
     assert "return (x @ w).sum()" in message
     assert "given: x [4, 3] float32, w [5, 2] float32" in message
     assert "derived with: x [4, 3] float32, w [3, 2] float32" in message

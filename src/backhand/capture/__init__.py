@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
 from typing import Any
 
 import torch
 import torch.utils._pytree as pytree
 
-from ..errors import CaptureError, InputError
+from ..errors import CaptureError, InputError, UnsupportedError
 from ..program.build import Builder, Var
 from ..program.invoke import dtype_name
 from ..program.ir import Program, Value
@@ -19,7 +19,7 @@ from .adapt import overload_name, supported
 from .adapt_math import DECOMPOSED_MATH
 from .captured import Captured, fits, sites_of, with_outputs
 from .convert import Converted, Converter
-from .inputs import Arguments, check_supported, fake_inputs, flatten, identifier
+from .inputs import Arguments, check_supported, fake_inputs, flatten, identifier, no_tensor
 from .names import RESERVED, Namer
 from .scope import constant_names, modules_of, namespaces
 from .symbols import name_symbols
@@ -92,11 +92,27 @@ def capture(
     Raises ``CaptureError`` or ``UnsupportedError`` with the user's line.
     """
     source.forget_sources()
+    try:
+        return _captured(function, args, kwargs, size_names, symbolic)
+    except (CaptureError, UnsupportedError) as error:
+        where = source.definition_of(function)
+        if error.where is not None or where is None:
+            raise
+        raise type(error)(error.message, where, error.hint) from error.__cause__
+
+
+def _captured(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None,
+    size_names: Mapping[str, tuple[str | None, ...]] | None,
+    symbolic: bool,
+) -> Captured:
     arguments = flatten(function, args, kwargs)
     dynamic = arguments.dynamic()
     check_supported(dynamic)
     if not any(isinstance(leaf.value, torch.Tensor) for leaf in dynamic):
-        raise InputError("there is no tensor among the example inputs")
+        raise InputError(no_tensor(arguments))
     refuse_hooks(arguments.module, [(leaf.name, leaf.value) for leaf in dynamic])
     fakes, context = fake_inputs(dynamic, symbolic)
     state = StateWatch(function)
@@ -148,11 +164,13 @@ def _traced(
         tensors = tuple(leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
         odd = [type(x).__name__ for x in leaves if not isinstance(x, (torch.Tensor, *_RETURNED))]
         if odd or not tensors:
+            if isinstance(leaves[0] if leaves else None, Coroutine):
+                leaves[0].close()  # or Python warns that it was never awaited
             what = f"a {odd[0]}" if odd else "no tensor"
             raise CaptureError(
                 f"the forward pass returns {what}",
                 source.definition_of(function),
-                "return the loss or the outputs: tensors, or tuples, lists, dicts of them",
+                _RETURN_HINTS.get(odd[0] if odd else "", _RETURN_HINT),
             )
         return tensors
 
@@ -184,6 +202,12 @@ def _traced(
 
 # What a forward pass may return besides tensors: values that cannot differ from call to call.
 _RETURNED = (int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device)
+
+_RETURN_HINT = "return the loss or the outputs: tensors, or tuples, lists, dicts of them"
+_RETURN_HINTS = {
+    "generator": "return the loss or the outputs instead of yielding them",
+    "coroutine": "write it as a plain function: def instead of async def, without await",
+}
 
 
 def _copy(value: Any) -> Any:

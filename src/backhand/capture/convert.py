@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from torch.fx import Node as FxNode
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from ..errors import CaptureError, LocatedError, Location, UnsupportedError
+from ..errors import CaptureError, InternalError, LocatedError, Location, UnsupportedError
 from ..program.build import Builder, SizeContext, Var, op
 from ..program.invoke import dtype_name
 from ..program.ir import Node, Value
@@ -76,12 +77,15 @@ class Converter:
                     hint = error.hint or _unsupported_hint(error)
                     error = type(error)(error.message, self._where(self._next_call(node)), hint)
                 raise error from None
-            except (RuntimeError, ValueError, TypeError, NotImplementedError, NameError) as error:
+            except GuardOnDataDependentSymNode as error:
                 raise CaptureError(
-                    f"this line cannot be captured ({type(error).__name__})",
+                    "what this line does depends on the values in a tensor",
                     self._where(self._next_call(node)),
-                    "write it with other operators",
+                    SIZE_HINT,
                 ) from error
+            except Exception as error:
+                where = self._where(self._next_call(node))
+                raise InternalError("capturing this line", error, where) from error
             self.out.nodes.extend((made, call) for made in self.b.nodes[before:])
             for owner, i in self.result_of.get(node, ()):
                 member = self.members.get(node)
@@ -191,7 +195,8 @@ class Converter:
             if _is_scalar(node.meta.get("val")):
                 return
             name = getattr(target, "__name__", str(target))
-            raise UnsupportedError(f"{CONTEXTS.get(name, name)} cannot be captured")
+            what, hint = CONTEXTS.get(name, (name, ""))
+            raise UnsupportedError(f"{what} cannot be captured", None, hint)
         if _is_scalar(node.meta.get("val")):
             return  # sizes: read from the node that uses them
         if overload_name(target) in ASSERTIONS:
@@ -319,9 +324,15 @@ class Converter:
         if name == "detach_.default" and self._read(node.args[0]).value.name in self.inert:
             self.members[node] = self.members[node.args[0]]  # type: ignore[index]
             return
+        if base == "detach_":
+            raise CaptureError(
+                "detach_ cuts a tensor's history in place",
+                None,
+                "use x.detach(), which gives a new tensor; torch.tensor(x) is x.detach().clone()",
+            )
         if torch.Tag.inplace_view in target.tags:
             raise CaptureError(
-                f"{base} changes a tensor's shape (or its history) in place",
+                f"{base} changes a tensor's shape in place",
                 None,
                 f"use x = x.{base.removesuffix('_')}(…), which gives a new tensor",
             )

@@ -105,7 +105,13 @@ def signature_problem(
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        return f"{error}; it takes ({', '.join(map(str, _bare(signature)))})"
+        bare = _bare(signature)
+        said = f"{error}; it takes ({', '.join(bare)})"
+        if "*" in bare and len(args) > bare.index("*"):
+            said += ", so return a dict for those after the *"
+        elif bare[:1] == ["self"]:
+            said += ", so it is a method: make an object and name its method"
+        return said
     return ""
 
 
@@ -114,7 +120,12 @@ def _bare(signature: inspect.Signature) -> list[str]:
         inspect.Parameter.VAR_POSITIONAL: "*",
         inspect.Parameter.VAR_KEYWORD: "**",
     }
-    return [f"{stars.get(p.kind, '')}{name}" for name, p in signature.parameters.items()]
+    out: list[str] = []
+    for name, p in signature.parameters.items():
+        if p.kind is p.KEYWORD_ONLY and not any(o.startswith("*") for o in out):
+            out.append("*")
+        out.append(f"{stars.get(p.kind, '')}{name}")
+    return out
 
 
 def _argument_names(function: Callable[..., Any], count: int) -> list[str]:
@@ -166,12 +177,36 @@ def _rebuild(arg: Any, path: tuple[Any, ...], replaced: dict[tuple[Any, ...], An
     return replaced.get(path, arg)
 
 
+def no_tensor(arguments: Arguments) -> str:
+    """What to say when a call has no tensor in it: what there is instead."""
+    given = ", ".join(f"{x.name} is a {type(x.value).__name__}" for x in arguments.leaves[:4])
+    said = f"there is no tensor among the example inputs ({given or 'there are none'})"
+    kinds = {type(x.value).__name__ for x in arguments.leaves}
+    if "ndarray" in kinds:
+        return f"{said}: convert NumPy arrays with torch.from_numpy"
+    if "generator" in kinds:
+        return f"{said}: return the inputs instead of yielding them"
+    return f"{said}: pass numbers as torch.tensor([...])"
+
+
 def check_supported(leaves: list[Leaf]) -> None:
     """Refuse tensors that no rule covers: complex, quantised, sparse, nested."""
     for leaf in leaves:
         if not isinstance(leaf.value, torch.Tensor):
             continue
         t = leaf.value
+        if torch.nn.parameter.is_lazy(t):
+            raise InputError(
+                f"{leaf.name} has no shape yet: call the module once on real inputs, so that its "
+                "lazy parameters are made, and derive that instance"
+            )
+        if t.is_nested:
+            raise InputError(f"{leaf.name} is a nested tensor: pass a padded one and its mask")
+        if t.is_inference():
+            raise InputError(
+                f"{leaf.name} was made under torch.inference_mode, and autograd refuses to work on "
+                f"it: make it outside, or pass {leaf.name}.clone()"
+            )
         if t.is_complex():
             raise InputError(f"{leaf.name} is complex: backhand differentiates real tensors only")
         if t.layout is not torch.strided or t.is_quantized:

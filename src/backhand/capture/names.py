@@ -67,6 +67,11 @@ class Namer:
         names: dict[str, str] = {}
         for group in groups:
             self._name(group, names, outputs)
+        # what one statement returns together with others: only its last value is named above
+        made = {out.name for node, _ in self.nodes for out in node.outs}
+        for value, suggestion in outputs.items():
+            if value in made and value not in names:
+                names[value] = self._unique("", suggestion)
         return self._build(groups, names)
 
     def _group(self, call: Call) -> _Group:

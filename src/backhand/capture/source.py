@@ -26,8 +26,10 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # The parts of this package that run the user's code or stand in for torch.
 _OWN = tuple(
     _PACKAGE + part
-    for part in ("capture", "checking", "program", "longhand", "rules", "emit", "api.py")
+    for part in ("capture", "checking", "program", "longhand", "rules", "emit", "api", "cli")
 )
+# Where the user's function is called from: frames further out are not its own.
+_CALLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inputs.py")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ def is_user_file(filename: str) -> bool:
     if filename.startswith((_TORCH, *_OWN)):
         return False
     return not (filename.startswith(_STDLIB) and "site-packages" not in filename)
+
+
+def is_own_file(filename: str) -> bool:
+    """Whether a file is one of this package's."""
+    return filename.startswith(_PACKAGE)
 
 
 @cache
@@ -290,8 +297,10 @@ def location_of_error(error: BaseException) -> Location | None:
 
 def current_location() -> Location | None:
     """The user's line that is running now."""
-    frames = user_frames(sys._getframe(1), None)
-    if not frames:
-        return None
-    frame = frames[0][0]
-    return owner_at(frame.f_code, frame.f_lasti).where
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename != _CALLER:
+        code = frame.f_code
+        if is_user_file(code.co_filename) and _parsed(code.co_filename) is not None:
+            return owner_at(code, frame.f_lasti).where
+        frame = frame.f_back
+    return None

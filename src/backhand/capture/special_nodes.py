@@ -34,9 +34,14 @@ DATA_SIZED = frozenset(
         "argwhere",
     }
 )
+_AUTOCAST = (
+    "torch.autocast",
+    "leave it out and cast where you want to: x.to(torch.bfloat16) @ w.to(torch.bfloat16)",
+)
+# By name: what people call it, and what to write instead ("" for the usual advice).
 CONTEXTS = {
-    "_enter_autocast": "torch.autocast",
-    "_exit_autocast": "torch.autocast",
-    "cond": "torch.cond",
-    "_vmap_increment_nesting": "torch.vmap",
+    "_enter_autocast": _AUTOCAST,
+    "_exit_autocast": _AUTOCAST,
+    "cond": ("torch.cond", ""),
+    "_vmap_increment_nesting": ("torch.vmap", ""),
 }

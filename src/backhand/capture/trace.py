@@ -30,7 +30,7 @@ import torch.utils._pytree as pytree
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, get_proxy_slot, make_fx
 from torch.overrides import TorchFunctionMode
 
-from ..errors import BackhandError, CaptureError, Location
+from ..errors import BackhandError, CaptureError, InternalError, LocatedError, Location
 from . import source
 from .ranges import SymbolicRange, sizes_understood, with_tensors
 from .refuse import BRANCH_HINT, SEED_HINT, Refusals, machinery_refused
@@ -157,7 +157,7 @@ class CaptureMode(TorchFunctionMode):
             args = (args[0], with_tensors(args[1]), *args[2:])
         elif any(isinstance(a, SymbolicRange) for a in args):
             args = tuple(a.concrete() if isinstance(a, SymbolicRange) else a for a in args)
-        out = func(*args, **kwargs)
+        out = _called(func, args, kwargs)
         made = []
         node = graph._root.prev
         while node is not before:
@@ -222,6 +222,11 @@ class CaptureMode(TorchFunctionMode):
 
     def forget_frames(self) -> None:
         self._frames.clear()
+
+
+def _called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The call that the user's code makes: an error from here is no fault of backhand's."""
+    return func(*args, **kwargs)
 
 
 @cache
@@ -324,7 +329,16 @@ _INTERNAL = re.compile(
 )
 
 
-def _explained(error: Exception, rerun: Callable[[], Any]) -> CaptureError:
+def _is_own_fault(error: Exception) -> bool:
+    """Whether the error arose in this package's own code, and not in what the user called."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    code = None if trace is None else trace.tb_frame.f_code
+    return code not in (None, _called.__code__) and source.is_own_file(code.co_filename)
+
+
+def _explained(error: Exception, rerun: Callable[[], Any]) -> LocatedError:
     """A torch error during capture, as a sentence about the user's line."""
     where = source.location_of_error(error)
     kind = type(error).__name__
@@ -347,6 +361,8 @@ def _explained(error: Exception, rerun: Callable[[], Any]) -> CaptureError:
             source.location_of_error(real) or where,
             "run it on these inputs outside backhand to see the same error",
         )
+    if _is_own_fault(error):
+        return InternalError("capturing this line", error, where)
     reason = _first(error)
     detail = "" if _INTERNAL.search(reason) else f": {kind}: {reason}"
     return CaptureError(

@@ -86,6 +86,8 @@ class StateWatch:
                 yield name, namespace, name
         for name, cell in _cells(self.function):
             yield name, cell, "cell_contents"
+        for name, value in _defaults(self.function):
+            yield name, {name: value}, name
 
     def restore(self) -> None:
         """Give modules back the attributes they had: no tensor without data may stay behind."""
@@ -143,7 +145,7 @@ def _module_state(module: torch.nn.Module, constants: frozenset[int]) -> tuple[A
     )
     return (
         parts,
-        tuple(name for name, _ in module.named_parameters()),
+        tuple((name, p.requires_grad) for name, p in module.named_parameters()),
         tuple(name for name, _ in module.named_buffers()),
     )
 
@@ -205,6 +207,15 @@ def _cells(function: Any) -> Iterator[tuple[str, Any]]:
         except ValueError:
             continue
         yield name, cell
+
+
+def _defaults(function: Any) -> Iterator[tuple[str, Any]]:
+    """Default arguments, which are made once and keep what a call does to them."""
+    code = getattr(function, "__code__", None)
+    positional = getattr(function, "__defaults__", None) or ()
+    names = () if code is None else code.co_varnames[: code.co_argcount]
+    yield from zip(names[len(names) - len(positional) :], positional, strict=False)
+    yield from (getattr(function, "__kwdefaults__", None) or {}).items()
 
 
 def refuse_hooks(module: torch.nn.Module | None, tensors: list[tuple[str, Any]]) -> None:

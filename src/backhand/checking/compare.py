@@ -29,8 +29,8 @@ _INT_OF = {
 class Comparison:
     """The outcome: verdict, largest difference, largest distance in units in the last place, why.
 
-    ``discriminates`` is false when the truth is zero everywhere, so that the comparison could not
-    have told a wrong gradient that is zero too.
+    ``discriminates`` is false when the truth is zero or NaN everywhere, so that the comparison
+    could not have told a wrong gradient that is so too.
     """
 
     verdict: str
@@ -59,10 +59,12 @@ def compare(value: torch.Tensor | None, truth: torch.Tensor | None) -> Compariso
     value, truth = value.detach(), truth.detach()
     if truth.numel() == 0:
         return Comparison(EXACT, 0.0, 0, "empty", False)
-    discriminates = bool((truth != 0).any())
-    if same_bits(value, truth):
-        return Comparison(EXACT, 0.0, 0, "", discriminates)
     nan = torch.isnan(truth)
+    discriminates = bool(((truth != 0) & ~nan).any())
+    if same_bits(value, truth):
+        blind = not discriminates and bool(nan.any())
+        why = "NaN everywhere: these inputs could not show a wrong gradient" if blind else ""
+        return Comparison(EXACT, 0.0, 0, why, discriminates)
     if not torch.equal(nan, torch.isnan(value)):
         return Comparison(WRONG, math.nan, 0, "NaN in different places")
     infinite = torch.isinf(truth)

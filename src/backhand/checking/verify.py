@@ -322,7 +322,7 @@ def _why(result: Comparison, local: Comparison | None, plain: Comparison | None)
     if result.why:
         parts.append(result.why)
     if not result.discriminates and result.verdict == EXACT and not result.why:
-        parts.append("zero everywhere: this input could not tell a wrong gradient of zeros")
+        parts.append("zero everywhere: these inputs could not show a wrong gradient")
     if plain is not None and plain.verdict == CLOSE:
         parts.append(
             f"as printed (plain spelling) {plain.maxdiff:.1e} off: torch's own kernel rounds "

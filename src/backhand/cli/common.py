@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import InputError
+from .text import clean
 
 if TYPE_CHECKING:
     from ..api import Backprop
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMS = ("longhand",)
+
+_warned: set[str] = set()
 
 
 def target_options(command: F) -> F:
@@ -50,10 +54,19 @@ def target_options(command: F) -> F:
 def users_code(target: str) -> Iterator[None]:
     """While the user's code runs: what it prints goes to stderr, and it cannot end the program.
 
-    Standard output is for the result alone, so that it can be piped or parsed.
+    Standard output is for the result alone, so that it can be piped or parsed. The code runs more
+    than once: each warning is shown once.
     """
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        said = f"{category.__name__}: {message}".partition(" (Triggered internally at")[0]
+        if said not in _warned:
+            _warned.add(said)
+            click.echo(clean(f"warning: {said}"), err=True)
+
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.showwarning = show
             yield
     except SystemExit as error:
         raise InputError(f"{target} ended the program (exit {error.code})") from None
@@ -69,6 +82,7 @@ def derive_target(
 
     sizes = parse_sizes(at)
     names = [n.strip() for n in wrt.split(",") if n.strip()] if wrt is not None else None
+    _warned.clear()
     if names == []:
         raise InputError("--wrt names no input: write --wrt x,w")
     with users_code(target):

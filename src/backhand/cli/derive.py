@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import sys
 
 import click
 
+from ..errors import InputError
 from .common import derive_target, target_options
 from .text import check_output, clean, write_file
 
@@ -50,4 +52,17 @@ def derive(
         write_file(output, text, force)
         click.echo(clean(f"wrote {output}"), err=True)
     else:
+        _check_encoding(text)
         click.echo(text, nl=False)
+
+
+def _check_encoding(text: str) -> None:
+    """Source is written as it is or not at all: no letter of a name may be replaced."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the output's encoding ({encoding}) has no {text[error.start]!r}: write to a file "
+            "with -o FILE, or set PYTHONIOENCODING=utf-8"
+        ) from None

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import BackhandError
+from ..errors import OWN_FAULT, BackhandError, ProgramError, out_of_memory
 from .text import clean, silence_stdout
 
 # Each command lives in a module of its own, imported when it is asked for.
@@ -84,6 +84,9 @@ def main(argv: list[str] | None = None) -> None:
     # understood before and after the command's name
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # a name that the terminal's encoding lacks is spelled out (as Python does on stderr)
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(args=arguments, prog_name="backhand", standalone_mode=False)
     except click.ClickException as error:
@@ -97,7 +100,8 @@ def main(argv: list[str] | None = None) -> None:
     except BackhandError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"backhand: {clean(str(error))}", err=True)
+        own = f"\n  {OWN_FAULT}" if isinstance(error, ProgramError) else ""
+        click.echo(f"backhand: {clean(str(error))}{own}", err=True)
         sys.exit(2)
     except OSError as error:
         if debug:
@@ -107,11 +111,13 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        click.echo(
-            f"backhand: something unforeseen happened: {type(error).__name__}: {_short(error)}\n"
-            "  This is a fault of backhand's; run again with --debug for the details.",
-            err=True,
-        )
+        said = f"{type(error).__name__}: {_short(error)}"
+        if out_of_memory(error):
+            click.echo(
+                f"backhand: there is not enough memory: {said}\n  try smaller sizes", err=True
+            )
+        else:
+            click.echo(f"backhand: something unforeseen happened: {said}\n  {OWN_FAULT}", err=True)
         sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 
 import click
+
+from ..errors import InputError
 
 
 @click.command("ops")
@@ -20,11 +23,12 @@ def ops(names: tuple[str, ...], as_json: bool) -> None:
     from ..rules.matrix import support_matrix
 
     rows = [r for r in support_matrix() if not names or any(n in r.op for n in names)]
+    if not rows:
+        close = difflib.get_close_matches(names[0], [r.op for r in support_matrix()], 3, 0.5)
+        hint = f"did you mean {', '.join(close)}?" if close else "`backhand ops` lists all of them"
+        raise InputError(f"no operator has {' or '.join(names)} in its name: {hint}")
     if as_json:
         click.echo(json.dumps([r.as_dict() for r in rows], indent=2))
-        return
-    if not rows:
-        click.echo("no operator of that name: run `backhand ops` for all of them")
         return
     from .tables import Terminal, plain_table
 

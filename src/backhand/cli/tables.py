@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 COLOURS = {"exact": "green", "close": "yellow", "wrong": "bold red"}
 
 
+UNKNOWN_WIDTH = 80
+ROOM_FOR_REASONS = 24
+
+
 class Terminal(Console):
     """A console that falls silent when its reader goes away, rather than end the program."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.width < 1:  # COLUMNS=0 says that nobody knows
+            self.width = UNKNOWN_WIDTH
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -32,25 +41,63 @@ def plain_table(*columns: str) -> Table:
     return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
 
 
+def shape_text(shape: Sequence[int], console: Console) -> str:
+    """``4×3``, or ``4x3`` where the output's encoding has no such sign."""
+    try:
+        "×".encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return "x".join(map(str, shape)) or "scalar"
+    return "×".join(map(str, shape)) or "scalar"
+
+
 def print_report(report: Report, console: Console | None = None) -> None:
-    """The verdicts, one gradient a row, and one sentence that sums them up."""
+    """The verdicts, one gradient a row, and one sentence that sums them up.
+
+    In a narrow terminal the reasons stand below the table, and the last columns are left out.
+    """
     from ..checking.table import difference_text, summary
 
     out = console or Terminal()
-    table = plain_table("gradient", "shape", "verdict", "max diff", "ulp", "why")
+    titles = ("gradient", "shape", "verdict", "max diff", "ulp")
+    rows = [
+        (
+            clean(g.name),
+            shape_text(g.shape, out),
+            g.verdict,
+            difference_text(g.result.maxdiff),
+            str(g.result.ulp),
+        )
+        for g in report.gradients
+    ]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    shown = len(titles)
+    while shown > 3 and _width(widths[:shown]) > out.width:
+        shown -= 1
     reasons = any(g.why for g in report.gradients)
-    if not reasons:
-        table.columns.pop()
-    for g in report.gradients:
-        shape = "×".join(map(str, g.shape)) or "scalar"
-        verdict = f"[{COLOURS[g.verdict]}]{g.verdict}[/]"
-        cells = [escape(clean(g.name)), shape, verdict, difference_text(g.result.maxdiff),
-                 str(g.result.ulp)]
-        table.add_row(*cells, *([escape(clean(g.why))] if reasons else []))
+    beside = reasons and out.width - _width(widths[:shown]) >= ROOM_FOR_REASONS
+    table = plain_table(*titles[:shown], *(["why"] if beside else []))
+    for column in table.columns:
+        column.overflow = "fold"
+    for g, row in zip(report.gradients, rows, strict=True):
+        cells = [escape(cell) for cell in row[:shown]]
+        cells[2] = f"[{COLOURS[g.verdict]}]{g.verdict}[/]"
+        table.add_row(*cells, *([escape(clean(g.why))] if beside else []))
     out.print(table)
+    if reasons and not beside:
+        for g in report.gradients:
+            if g.why:
+                out.print(clean(f"{g.name}: {g.why}"), markup=False, highlight=False)
+    if shown < len(titles):
+        left = " and ".join(titles[shown:])
+        out.print(f"(a wider terminal shows {left})", markup=False, highlight=False)
     out.print(clean(summary(report)), markup=False, highlight=False)
     for note in report.notes:
         out.print(clean(note), markup=False, highlight=False)
+
+
+def _width(columns: Sequence[int]) -> int:
+    """How wide a plain table with columns of these widths is."""
+    return sum(columns) + 3 * (len(columns) - 1) + 2
 
 
 def rows_to_text(rows: Iterable[tuple[str, ...]]) -> str:

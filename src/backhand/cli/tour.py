@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SIZES = tuple((n, d) for n in (8, 32, 33, 100) for d in (64, 200))
 COMPARED = 200  # training steps taken both ways
+OUT = "backhand-tour"
 
 
 @click.command("tour")
@@ -20,22 +21,32 @@ COMPARED = 200  # training steps taken both ways
 @click.option("--hidden", default=64, show_default=True, help="Hidden units.")
 @click.option(
     "--out",
-    default="backhand-tour",
+    default=OUT,
     show_default=True,
     metavar="DIR",
-    help="Directory for the trained network and its loss curve; an earlier tour there is replaced.",
+    help="Directory for the trained network and its loss curve.",
 )
-def tour(steps: int, hidden: int, out: str) -> None:
+@click.option("--force", is_flag=True, help=f"Replace a run in --out, as is always done in {OUT}.")
+def tour(steps: int, hidden: int, out: str, force: bool) -> None:
     """The article "Backpropagate Manually" from end to end, on names that ship with backhand.
 
     Exercise 1: the backward pass of a small network, one line per gradient, each checked against
     autograd. Then the network is trained on that backward pass, without autograd.
     """
-    from rich.console import Console
-
-    console = Console(highlight=False)
     if steps < 1 or hidden < 1:
         raise click.UsageError("--steps and --hidden must be at least 1")
+    from ..train.run import claim
+    from .tables import Terminal
+
+    class Stage(Terminal):
+        """Nobody reads on: the tour is over."""
+
+        def on_broken_pipe(self) -> None:
+            super().on_broken_pipe()
+            raise SystemExit(0)
+
+    claim(out, force or out == OUT)  # rather than after all the rest
+    console = Stage(highlight=False)
     _exercise_1(console)
     _training(console, steps, hidden, out)
     _onwards(console)
@@ -80,7 +91,7 @@ def _without_seed(count: int, verdict: str) -> int:
 
 def _table(console: Console, bp: Backprop) -> None:
     from ..checking.table import difference_text
-    from .tables import COLOURS, plain_table
+    from .tables import COLOURS, plain_table, shape_text
 
     report = bp.verify()
     table = plain_table("gradient", "shape", "verdict", "max diff", "as printed")
@@ -89,7 +100,7 @@ def _table(console: Console, bp: Backprop) -> None:
         printed = g.plain or g.local
         table.add_row(
             g.name,
-            "×".join(map(str, g.shape)),
+            shape_text(g.shape, console),
             f"[{COLOURS[g.verdict]}]{g.verdict}[/]",
             difference_text(g.result.maxdiff),
             ""
@@ -113,14 +124,18 @@ def _training(console: Console, steps: int, hidden: int, out: str) -> None:
     from ..train.config import Config
     from ..train.loop import train
     from ..train.run import run
+    from ..train.stop import Interrupted
 
     console.rule("[bold]Training without autograd")
     compared = min(COMPARED, steps)
-    with tempfile.TemporaryDirectory(prefix="backhand-tour-") as scratch:
-        both = [
-            train(Config(steps=compared, hidden=hidden, grad=grad, out=out, samples=0))
-            for grad, out in (("longhand", f"{scratch}/a"), ("autograd", f"{scratch}/b"))
-        ]
+    try:
+        with tempfile.TemporaryDirectory(prefix="backhand-tour-") as scratch:
+            both = [
+                train(Config(steps=compared, hidden=hidden, grad=grad, out=out, samples=0))
+                for grad, out in (("longhand", f"{scratch}/a"), ("autograd", f"{scratch}/b"))
+            ]
+    except Interrupted:
+        raise KeyboardInterrupt from None  # what was begun is thrown away with the scratch folder
     same = both[0].losses.tolist() == both[1].losses.tolist()
     if not same:
         raise InputError("the losses by longhand and by autograd differ: please report this")
@@ -134,12 +149,15 @@ def _training(console: Console, steps: int, hidden: int, out: str) -> None:
 
 
 def _onwards(console: Console) -> None:
+    from ..train.stop import program
+
+    name = program()
     console.rule("[bold]Your own code")
     console.print(
         "Write a forward pass and an example_inputs() beside it, as in examples/article.py, "
         "then:\n\n"
-        "  backhand derive  examples/article.py:forward      the backward pass as source\n"
-        "  backhand verify  examples/article.py:forward      each gradient against autograd\n"
-        "  backhand train --data names.txt                   a full training run\n",
+        f"  {name} derive examples/article.py:forward\n      its backward pass as source\n"
+        f"  {name} verify examples/article.py:forward\n      each gradient against autograd\n"
+        f"  {name} train --data names.txt\n      a full training run on names of yours\n",
         markup=False,
     )

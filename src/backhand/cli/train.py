@@ -113,8 +113,8 @@ def train(context: click.Context, /, resume: bool, force: bool, **options: Any) 
         for name, value in options.items()
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
-    from rich.console import Console
-
     from backhand.train.run import run
 
-    sys.exit(run(given, Console(), resume=resume, force=force))
+    from .tables import Terminal
+
+    sys.exit(run(given, Terminal(), resume=resume, force=force))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..errors import InputError, UnsupportedError
+from ..errors import CaptureError, InputError, UnsupportedError, own_faults
 from ..program.build import Builder, SizeContext, Var, op
 from ..program.ir import Node, Program, Step, Value, map_arg, values_in, without_dead_nodes
 from ..program.ops import get_op
@@ -121,11 +121,18 @@ class _Walk:
             self.grads[out.name] = Var(self.b, value, self.forward_fakes[out.name])
             self.uses[out.name] = 1
         if not upstream:
-            raise InputError("no output depends on an input that has a gradient")
+            steps = [s for s in self.program.steps if s.where is not None]
+            raise CaptureError(
+                "no output depends on an input that has a gradient",
+                steps[-1].where if steps else None,
+                "return a floating-point result, and leave out what cuts it off from the inputs: "
+                "detach, no_grad, argmax, comparisons, conversions to integers",
+            )
         for step in reversed(self.program.steps):
             before = len(self.b.nodes)
-            for node in reversed(step.nodes):
-                self._node(node, step)
+            with own_faults("differentiating this line", step.where):
+                for node in reversed(step.nodes):
+                    self._node(node, step)
             if len(self.b.nodes) > before:
                 made = tuple(self.b.nodes[before:])
                 self.steps.append(Step(step.name, made, step.source, step.where))

@@ -135,16 +135,22 @@ def restored(config: Config, names: Names, notify: Notify) -> State:
 
 def make_room(directory: Path, force: bool) -> None:
     """Refuse to start over what is there, unless told to."""
+    if not force:
+        refuse_to_replace(directory)
+    checkpoint.remove(directory, keep=set())
+
+
+def refuse_to_replace(directory: Path) -> None:
+    """Raise if a directory holds a run or its curve."""
     where = shown(str(directory))
     steps = checkpoint.steps_in(directory)
-    if steps and not force:
+    if steps:
         raise InputError(
             f"{where} holds a run at step {steps[0]:,}: go on with it by --resume, "
             "start over with --force, or choose another directory with --out"
         )
-    if (directory / CURVE).exists() and not force:
+    if (directory / CURVE).exists():
         raise InputError(f"{where}/{CURVE} exists: overwrite it with --force")
-    checkpoint.remove(directory, keep=set())
 
 
 def save(state: State, config: Config, names: Names) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from backhand.train import checkpoint
 from backhand.train.config import Config
 from backhand.train.data import load_names, shown
-from backhand.train.loop import Trained, stored_config, train
+from backhand.train.loop import Trained, refuse_to_replace, stored_config, train
 from backhand.train.progress import Report
 from backhand.train.stop import Interrupted, go_on
 
@@ -23,6 +25,13 @@ def configure(given: dict[str, Any], resume: bool) -> Config:
     if resume:
         return stored_config(given.get("out", Config().out), given)
     return Config(**given)
+
+
+def claim(out: str, force: bool) -> None:
+    """Raise now what a run in this directory would raise: nothing may be written there, or lost."""
+    with checkpoint.opened(Path(out)):
+        if not force:
+            refuse_to_replace(Path(out))
 
 
 def run(
@@ -61,15 +70,19 @@ def run(
         return INTERRUPTED
     finally:
         report.close()
-    show(trained, console)
+    show(trained, len(names.letters), console)
     say(f"loss curve: {shown(str(trained.curve))}")
     return 0
 
 
-def show(trained: Trained, console: Console) -> None:
+def show(trained: Trained, letters: int, console: Console) -> None:
     """The losses, and the sampled names."""
-    console.print("\nMean loss in nats per letter, batch norm with running statistics:")
-    table = Table("split", "loss")
+    console.print(
+        "\nMean loss, with batch norm on running statistics; guessing among all "
+        f"{letters} letters would be {math.log(letters):.4f}:",
+        highlight=False,
+    )
+    table = Table("names", "loss", box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for title, loss in (
         ("train", trained.train_loss),
         ("dev", trained.dev_loss),

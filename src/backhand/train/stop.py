@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
+import sys
 import threading
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -19,9 +22,19 @@ class Interrupted(Exception):
         super().__init__(f"stopped at step {step:,} of {steps:,}; go on with:\n  {go_on(out)}")
 
 
+def program() -> str:
+    """What to type for ``backhand``: as it was called, if the shell does not find it by name."""
+    called = sys.argv[0]
+    if Path(called).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m backhand"
+    if Path(called).name != "backhand" or shutil.which("backhand"):
+        return "backhand"
+    return shlex.quote(called)
+
+
 def go_on(out: str) -> str:
     """The command that goes on with the run in a directory."""
-    return f"backhand train --resume --out {shlex.quote(out)}"
+    return f"{program()} train --resume --out {shlex.quote(out)}"
 
 
 class Stop:

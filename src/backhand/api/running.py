@@ -1,4 +1,4 @@
-"""The Python API: ``derive`` and what it returns."""
+"""Deriving, running and checking: ``derive`` and the ``Backprop`` that it returns."""
 
 from __future__ import annotations
 
@@ -9,75 +9,22 @@ from typing import Any
 import torch
 import torch.utils._pytree as pytree
 
-from .capture import Captured, capture, fits
-from .capture.annotations import annotated_inputs
-from .capture.inputs import Leaf, flatten
-from .capture.source import location_of_error
-from .checking import Report, verify
-from .checking.verify import autograd_truth, run_lines
-from .emit.listing import (
-    Listing,
-    compile_function,
-    names_in,
-    preamble,
-    print_backward,
+from ..capture import Captured, capture, fits
+from ..capture.annotations import annotated_inputs
+from ..capture.inputs import Leaf, flatten
+from ..capture.source import definition_of, location_of_error
+from ..checking import Report, verify
+from ..checking.verify import autograd_truth, run_lines
+from ..emit.listing import (
     print_forward,
     printed_name,
-    size_names,
-    with_deletions,
 )
-from .emit.python import Printer
-from .emit.torch_module import torch_module
-from .errors import CaptureError, InputError
-from .longhand import Backward, Namer, backward, expand_plain, recompute
-from .program.invoke import dtype_name
-from .program.ir import Program, Value, without_dead_nodes
-
-SPELLINGS = ("plain", "exact")
-LITERAL = 32  # elements of a constant up to which an emitted module holds it; else an argument
+from ..errors import CaptureError, InputError, InternalError, own_faults
+from ..program.invoke import dtype_name
+from .text import Derivation, described
 
 
-def derive(
-    forward: Callable[..., Any],
-    *example_inputs: Any,
-    wrt: Sequence[str] | None = None,
-    symbolic: bool = True,
-    size_names: Mapping[str, tuple[str | None, ...]] | None = None,
-    **example_kwargs: Any,
-) -> Backprop:
-    """Derive the backward pass of ``forward``.
-
-    ``example_inputs`` are one call's arguments: tensors, numbers, and tuples, lists or dicts of
-    them. Only their shapes and dtypes matter; sizes stay symbolic, so that what is derived at one
-    batch size runs at another. Without example inputs they are made from jaxtyping annotations
-    (``x: Float[Tensor, "n d"]``), whose names become the sizes' names. A module's parameters become
-    inputs: ``fc1.weight`` is ``fc1_weight``.
-
-    ``wrt`` names the inputs whose gradients are wanted (default: every floating one).
-    ``symbolic=False`` fixes every size to the example's.
-
-    Raises ``InputError`` for bad arguments, ``CaptureError`` and ``UnsupportedError`` with the line
-    of the forward pass that cannot be differentiated, and what to write instead.
-
-    >>> import torch, backhand
-    >>> def forward(x, w):
-    ...     y = x @ w
-    ...     return (y * y).sum()
-    >>> bp = backhand.derive(forward, torch.randn(4, 3), torch.randn(3, 2))
-    >>> loss, grads = bp(torch.ones(5, 3), torch.ones(3, 2))
-    >>> loss.item(), list(grads)
-    (90.0, ['x', 'w'])
-    """
-    if not callable(forward):
-        raise InputError(f"forward must be a function or a module, not {type(forward).__name__}")
-    if not example_inputs and not example_kwargs:
-        example_inputs, names = annotated_inputs(forward)
-        size_names = {**names, **(size_names or {})}
-    captured = capture(forward, example_inputs, example_kwargs, size_names, symbolic)
-    return Backprop(forward, captured, wrt)
-
-
-class Backprop:
+class Backprop(Derivation):
     """A forward pass and its backward pass.
 
     Call it to run both: ``loss, grads = bp(*inputs)``. ``grads`` maps the name of every
@@ -87,63 +34,11 @@ class Backprop:
     def __init__(
         self, forward: Callable[..., Any], captured: Captured, wrt: Sequence[str] | None = None
     ) -> None:
-        self.forward = forward
-        self.captured = captured
-        self.name = captured.program.name
-        self._wrt = wrt
-        self._names = list(wrt) if wrt is not None else _differentiable(captured)
-        if not self._names:
-            raise InputError(_nothing_to_do(captured, wrt))
-        self._walked = backward(captured.program, captured.context, captured.fakes, self._names)
-        plain = expand_plain(self._walked, captured.context, captured.fakes)
-        exact, needed_exact = recompute(self._walked, captured.program)
-        plain, needed_plain = recompute(plain, captured.program)
-        namer = Namer(captured.program)
-        self.program: Program = namer.program(captured.program, needed_exact | needed_plain)
-        self._exact, self._plain = namer.backward(exact), namer.backward(plain)
+        super().__init__(forward, captured, wrt)
         self._variants: dict[Any, Backprop] = {}
         self._fitting: set[Any] = set()
 
-    # what people read
-
-    @property
-    def symbols(self) -> tuple[Any, ...]:
-        return self.captured.program.symbols
-
-    def derived(self, spelling: str = "plain") -> Backward:
-        """The backward program in one of the two spellings."""
-        if spelling not in SPELLINGS:
-            raise InputError(f"spelling must be one of {', '.join(SPELLINGS)}, not {spelling!r}")
-        return self._plain if spelling == "plain" else self._exact
-
-    def listing(self, spelling: str = "plain", shapes: bool = True) -> Listing:
-        """The longhand in one spelling: ``plain`` for people, ``exact`` bit for bit autograd's."""
-        derived = self.derived(spelling)
-        seeds = self._seeds(derived)
-        return print_backward(derived.program, self.symbols, seeds, shapes, self.program)
-
-    @cached_property
-    def longhand(self) -> Listing:
-        """The backward pass, one ``d{x}`` per step, as it is printed for people."""
-        return self.listing("plain")
-
-    def _seeds(self, derived: Backward) -> list[str]:
-        """``dloss = …`` for a scalar loss; other upstreams are arguments."""
-        if self.scalar:
-            of, up = derived.upstream_of[0], printed_name(derived.upstream[0])
-            return [f"{up} = torch.ones_like({of})"]
-        return []
-
-    @cached_property
-    def scalar(self) -> bool:
-        """Whether there is one differentiable output and it is a scalar: then it is the loss."""
-        return len(self._exact.upstream) == 1 and self._exact.upstream[0].shape == ()
-
     # running
-
-    @cached_property
-    def leaves(self) -> list[Leaf]:
-        return self.captured.arguments.dynamic()
 
     @cached_property
     def _flat(self) -> bool:
@@ -158,51 +53,6 @@ class Backprop:
             and len(self.program.outputs) == 1
             and self.captured.treespec.is_leaf()
         )
-
-    @cached_property
-    def _constants(self) -> tuple[torch.Tensor, ...]:
-        return tuple(self.captured.constants.values())
-
-    @cached_property
-    def _parameters(self) -> list[str]:
-        return [leaf.name for leaf in self.leaves] + list(self.captured.constants)
-
-    def _forward_program(self, derived: Backward) -> Program:
-        keep = {v.name for v in derived.program.inputs}
-        return without_dead_nodes(self.program, keep)
-
-    @cached_property
-    def run(self) -> Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]]:
-        """The compiled text: ``run(*leaves, *upstreams) -> (outputs, gradients)``.
-
-        It is the printed forward and backward pass (exact spelling) with a ``del`` after the last
-        use of each intermediate, so that no more memory is held than is needed.
-        """
-        derived = self._exact
-        program = self._forward_program(derived)
-        lines, _ = print_forward(program, self.symbols)
-        back = Printer(derived.program, size_names(self.symbols)).lines()
-        head = preamble(self.symbols, names_in(line.text for line in (*lines, *back)))
-        outputs = [printed_name(v) for v in program.outputs]
-        gradients = [printed_name(v) for v in derived.program.outputs]
-        keep = {*outputs, *gradients}
-        seeds = self._seeds(derived)
-        upstream = [printed_name(v) for v in derived.upstream]
-        marker = len(lines)
-        statements = with_deletions([*lines, *back], keep, set(upstream))
-        # the seed of a scalar loss goes between the forward and the backward statements
-        position = _position_of(statements, marker)
-        body = [*head, *statements[:position], *seeds, *statements[position:]]
-        returns = f"return ({', '.join(outputs)},), {_tuple_text(gradients)}"
-        parameters = [*self._parameters, *([] if self.scalar else upstream)]
-        return compile_function(f"{self.name}_and_backward", parameters, [*body, returns])
-
-    @cached_property
-    def gradient_names(self) -> tuple[str, ...]:
-        """The inputs that get a gradient, in order."""
-        reached = self._exact.gradients
-        wanted = set(self._names)
-        return tuple(v.name for v in self.program.inputs if v.name in wanted & reached.keys())
 
     def _values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         """The dynamic leaves of a call, checked against the signature that was derived."""
@@ -285,7 +135,14 @@ class Backprop:
             with torch.no_grad():
                 return self.run(*values, *self._constants, *ups)
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
-            raise self._misfit(args, kwargs) or error from None
+            fault = self._misfit(args, kwargs)
+            if fault is not None:
+                raise fault from None
+            raise InternalError(
+                "running the derived passes, on inputs that the forward pass itself takes,",
+                error,
+                definition_of(self.forward),
+            ) from error
 
     def _misfit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> InputError | None:
         """What is wrong with the inputs, if the forward pass itself fails on them."""
@@ -293,16 +150,21 @@ class Backprop:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 self.forward(*_copies(args), **_copies(kwargs))
         except Exception as error:
-            said = (str(error).strip().splitlines() or ["no message"])[0]
-            where = location_of_error(error)
-            given = ", ".join(map(_described, flatten(self.forward, args, kwargs).leaves))
-            derived = ", ".join(map(_described, self.captured.arguments.leaves))
-            return InputError(
-                f"the inputs do not fit the forward pass: {type(error).__name__}: {said}"
-                + (f"\n  {where}: {where.text}" if where else "")
-                + f"\n  given: {given}\n  derived with: {derived}"
-            )
+            return self._failure(error, flatten(self.forward, args, kwargs).leaves)
         return None
+
+    def _failure(self, error: Exception, given: Sequence[Leaf]) -> InputError:
+        """The forward pass itself fails on some inputs: with its line, and the inputs."""
+        said = (str(error).strip().splitlines() or ["no message"])[0]
+        where = location_of_error(error)
+        ours = ", ".join(map(described, self.captured.arguments.leaves))
+        theirs = ", ".join(map(described, given))
+        return InputError(
+            f"the forward pass fails on these inputs: {type(error).__name__}: {said}"
+            + (f"\n  {where}: {where.text}" if where else "")
+            + f"\n  given: {theirs}"
+            + ("" if ours == theirs else f"\n  derived with: {ours}")
+        )
 
     def _sizes_of(self, values: Sequence[Any]) -> dict[str, int]:
         """The symbolic sizes' values for these inputs."""
@@ -384,14 +246,23 @@ class Backprop:
         else:
             values = [leaf.value for leaf in self.leaves]
         detached = [v.detach() if isinstance(v, torch.Tensor) else v for v in values]
+        for leaf, value in zip(self.leaves, detached, strict=True):
+            if isinstance(value, torch.Tensor) and value.is_meta:
+                raise InputError(
+                    f"{leaf.name} is on the meta device and has no numbers to check with: give "
+                    "inputs with data (deriving needs none)"
+                )
         derived = self._exact
         named = self.captured.program.values()  # not those that only the backward pass reads
         names = [v.name for v in named if v.var is not None and v.floating]
         wrt = set(self._names)
         ups = self._upstreams(upstream, detached) if upstream is not None else None
-        truth = autograd_truth(
-            self.captured, detached, derived.upstream_of, wrt, set(names), ups, seed
-        )
+        try:
+            truth = autograd_truth(
+                self.captured, detached, derived.upstream_of, wrt, set(names), ups, seed
+            )
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            raise self._failure(error, self.captured.arguments.leaves) from error
 
         # torch picks its kernels by whether a tensor asks for a gradient, too
         asking = [
@@ -406,34 +277,17 @@ class Backprop:
             return space
 
         order = [n for n in reversed(names) if n in derived.gradients]
-        order = [n for n in order if n not in wrt or n not in truth.upstream]
-        return verify(
-            target or self.name,
-            self.captured,
-            derived,
-            self.listing("exact", shapes=False),
-            self.listing("plain", shapes=False),
-            forward,
-            truth,
-            order,
-        )
-
-    def emit(self, backend: str = "torch", spelling: str = "plain") -> str:
-        """A complete, importable module as text: ``forward``, ``backward`` and their glue."""
-        if backend != "torch":
-            raise InputError(f"there is no backend named {backend!r}: the backends are torch")
-        derived = self.derived(spelling)
-        return torch_module(
-            self.name,
-            self._forward_program(derived),
-            derived.program,
-            derived.upstream,
-            self.symbols,
-            self._seeds(derived),
-            self.gradient_names,
-            self._parameters,
-            {n: text for n, t in self.captured.constants.items() if (text := _literal(t))},
-        )
+        with own_faults("running the derived passes", definition_of(self.forward)):
+            return verify(
+                target or self.name,
+                self.captured,
+                derived,
+                self.listing("exact", shapes=False),
+                self.listing("plain", shapes=False),
+                forward,
+                truth,
+                order,
+            )
 
     def __repr__(self) -> str:
         return f"<backhand.Backprop of {self.name}: {len(self.gradient_names)} gradients>"
@@ -443,54 +297,6 @@ def _copies(arguments: Any) -> Any:
     return pytree.tree_map(
         lambda a: a.detach().clone() if isinstance(a, torch.Tensor) else a, arguments
     )
-
-
-def _literal(constant: torch.Tensor) -> str:
-    """A tensor that the forward pass makes or reads, as an expression; ``""`` if it is large."""
-    if constant.numel() > LITERAL or not bool(torch.isfinite(constant).all()):
-        return ""
-    return f"torch.tensor({constant.tolist()!r}, dtype={constant.dtype})"
-
-
-def _described(leaf: Leaf) -> str:
-    """An input in a message: its name, shape and dtype, or its value."""
-    if isinstance(leaf.value, torch.Tensor):
-        return f"{leaf.name} {list(leaf.value.shape)} {dtype_name(leaf.value.dtype)}"
-    return f"{leaf.name} = {leaf.value!r:.40}"
-
-
-def _differentiable(captured: Captured) -> list[str]:
-    """The inputs whose gradients are wanted by default: floating arguments and parameters."""
-    return [
-        leaf.name
-        for leaf in captured.arguments.dynamic()
-        if isinstance(leaf.value, torch.Tensor)
-        and leaf.value.is_floating_point()
-        and leaf.kind != "buffer"
-    ]
-
-
-def _tuple_text(names: Sequence[str]) -> str:
-    return f"({', '.join(names)},)" if names else "()"
-
-
-def _nothing_to_do(captured: Captured, wrt: Sequence[str] | None) -> str:
-    if wrt is not None:
-        return "wrt names no input: name those whose gradients are wanted"
-    given = ", ".join(map(_described, captured.arguments.dynamic()))
-    return f"no input can have a gradient ({given}): only floating-point tensors have one"
-
-
-def _position_of(statements: Sequence[str], count: int) -> int:
-    """The index after the first ``count`` statements, ``del`` lines not counted."""
-    seen = 0
-    for i, text in enumerate(statements):
-        if text.startswith("del "):
-            continue
-        if seen == count:
-            return i
-        seen += 1
-    return len(statements)
 
 
 def _call_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -505,4 +311,45 @@ def _call_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     return parts, str(spec)
 
 
-__all__ = ["Backprop", "Value", "derive"]
+def derive(
+    forward: Callable[..., Any],
+    *example_inputs: Any,
+    wrt: Sequence[str] | None = None,
+    symbolic: bool = True,
+    size_names: Mapping[str, tuple[str | None, ...]] | None = None,
+    **example_kwargs: Any,
+) -> Backprop:
+    """Derive the backward pass of ``forward``.
+
+    ``example_inputs`` are one call's arguments: tensors, numbers, and tuples, lists or dicts of
+    them. Only their shapes and dtypes matter; sizes stay symbolic, so that what is derived at one
+    batch size runs at another. Without example inputs they are made from jaxtyping annotations
+    (``x: Float[Tensor, "n d"]``), whose names become the sizes' names. A module's parameters become
+    inputs: ``fc1.weight`` is ``fc1_weight``.
+
+    ``wrt`` names the inputs whose gradients are wanted (default: every floating one, a module's
+    parameters with ``requires_grad=False`` aside).
+    ``symbolic=False`` fixes every size to the example's.
+
+    Raises ``InputError`` for bad arguments, ``CaptureError`` and ``UnsupportedError`` with the line
+    of the forward pass that cannot be differentiated, and what to write instead.
+
+    >>> import torch, backhand
+    >>> def forward(x, w):
+    ...     y = x @ w
+    ...     return (y * y).sum()
+    >>> bp = backhand.derive(forward, torch.randn(4, 3), torch.randn(3, 2))
+    >>> loss, grads = bp(torch.ones(5, 3), torch.ones(3, 2))
+    >>> loss.item(), list(grads)
+    (90.0, ['x', 'w'])
+    """
+    if not callable(forward):
+        raise InputError(f"forward must be a function or a module, not {type(forward).__name__}")
+    if not example_inputs and not example_kwargs:
+        example_inputs, names = annotated_inputs(forward)
+        size_names = {**names, **(size_names or {})}
+    captured = capture(forward, example_inputs, example_kwargs, size_names, symbolic)
+    return Backprop(forward, captured, wrt)
+
+
+__all__ = ["Backprop", "derive"]

@@ -1,0 +1,214 @@
+"""A forward pass and its backward pass as text: what is printed, compiled and emitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from ..capture import Captured
+from ..capture.inputs import Leaf
+from ..emit.listing import (
+    Listing,
+    compile_function,
+    names_in,
+    preamble,
+    print_backward,
+    print_forward,
+    printed_name,
+    size_names,
+    with_deletions,
+)
+from ..emit.python import Printer
+from ..emit.torch_module import torch_module
+from ..errors import InputError
+from ..longhand import Backward, Namer, backward, expand_plain, recompute
+from ..program.invoke import dtype_name
+from ..program.ir import Program, without_dead_nodes
+
+SPELLINGS = ("plain", "exact")
+LITERAL = 32  # elements of a constant up to which an emitted module holds it; else an argument
+
+
+class Derivation:
+    """The two programs of a derivation, in both spellings, and their text."""
+
+    def __init__(
+        self, forward: Callable[..., Any], captured: Captured, wrt: Sequence[str] | None = None
+    ) -> None:
+        self.forward = forward
+        self.captured = captured
+        self.name = captured.program.name
+        self._wrt = wrt
+        self._names = list(wrt) if wrt is not None else _differentiable(captured)
+        if not self._names:
+            raise InputError(_nothing_to_do(captured, wrt))
+        self._walked = backward(captured.program, captured.context, captured.fakes, self._names)
+        plain = expand_plain(self._walked, captured.context, captured.fakes)
+        exact, needed_exact = recompute(self._walked, captured.program)
+        plain, needed_plain = recompute(plain, captured.program)
+        namer = Namer(captured.program)
+        self.program: Program = namer.program(captured.program, needed_exact | needed_plain)
+        self._exact, self._plain = namer.backward(exact), namer.backward(plain)
+
+    @property
+    def symbols(self) -> tuple[Any, ...]:
+        return self.captured.program.symbols
+
+    def derived(self, spelling: str = "plain") -> Backward:
+        """The backward program in one of the two spellings."""
+        if spelling not in SPELLINGS:
+            raise InputError(f"spelling must be one of {', '.join(SPELLINGS)}, not {spelling!r}")
+        return self._plain if spelling == "plain" else self._exact
+
+    def listing(self, spelling: str = "plain", shapes: bool = True) -> Listing:
+        """The longhand in one spelling: ``plain`` for people, ``exact`` bit for bit autograd's."""
+        derived = self.derived(spelling)
+        seeds = self._seeds(derived)
+        return print_backward(derived.program, self.symbols, seeds, shapes, self.program)
+
+    @cached_property
+    def longhand(self) -> Listing:
+        """The backward pass, one ``d{x}`` per step, as it is printed for people."""
+        return self.listing("plain")
+
+    def _seeds(self, derived: Backward) -> list[str]:
+        """``dloss = …`` for a scalar loss; other upstreams are arguments."""
+        if self.scalar:
+            of, up = derived.upstream_of[0], printed_name(derived.upstream[0])
+            return [f"{up} = torch.ones_like({of})"]
+        return []
+
+    @cached_property
+    def scalar(self) -> bool:
+        """Whether there is one differentiable output and it is a scalar: then it is the loss."""
+        return len(self._exact.upstream) == 1 and self._exact.upstream[0].shape == ()
+
+    @cached_property
+    def leaves(self) -> list[Leaf]:
+        return self.captured.arguments.dynamic()
+
+    @cached_property
+    def _constants(self) -> tuple[torch.Tensor, ...]:
+        return tuple(self.captured.constants.values())
+
+    @cached_property
+    def _parameters(self) -> list[str]:
+        return [leaf.name for leaf in self.leaves] + list(self.captured.constants)
+
+    def _forward_program(self, derived: Backward) -> Program:
+        keep = {v.name for v in derived.program.inputs}
+        return without_dead_nodes(self.program, keep)
+
+    @cached_property
+    def run(self) -> Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]]:
+        """The compiled text: ``run(*leaves, *upstreams) -> (outputs, gradients)``.
+
+        It is the printed forward and backward pass (exact spelling) with a ``del`` after the last
+        use of each intermediate, so that no more memory is held than is needed.
+        """
+        derived = self._exact
+        program = self._forward_program(derived)
+        lines, _ = print_forward(program, self.symbols)
+        back = Printer(derived.program, size_names(self.symbols)).lines()
+        head = preamble(self.symbols, names_in(line.text for line in (*lines, *back)))
+        outputs = [printed_name(v) for v in program.outputs]
+        gradients = [printed_name(v) for v in derived.program.outputs]
+        keep = {*outputs, *gradients}
+        seeds = self._seeds(derived)
+        upstream = [printed_name(v) for v in derived.upstream]
+        marker = len(lines)
+        statements = with_deletions([*lines, *back], keep, set(upstream))
+        # the seed of a scalar loss goes between the forward and the backward statements
+        position = _position_of(statements, marker)
+        body = [*head, *statements[:position], *seeds, *statements[position:]]
+        returns = f"return ({', '.join(outputs)},), {_tuple_text(gradients)}"
+        parameters = [*self._parameters, *([] if self.scalar else upstream)]
+        return compile_function(f"{self.name}_and_backward", parameters, [*body, returns])
+
+    @cached_property
+    def gradient_names(self) -> tuple[str, ...]:
+        """The inputs that get a gradient, in order."""
+        reached = self._exact.gradients
+        wanted = set(self._names)
+        return tuple(v.name for v in self.program.inputs if v.name in wanted & reached.keys())
+
+    def emit(self, backend: str = "torch", spelling: str = "plain") -> str:
+        """A complete, importable module as text: ``forward``, ``backward`` and their glue."""
+        if backend != "torch":
+            raise InputError(f"there is no backend named {backend!r}: the backends are torch")
+        derived = self.derived(spelling)
+        return torch_module(
+            self.name,
+            self._forward_program(derived),
+            derived.program,
+            derived.upstream,
+            self.symbols,
+            self._seeds(derived),
+            self.gradient_names,
+            self._parameters,
+            {n: text for n, t in self.captured.constants.items() if (text := _literal(t))},
+        )
+
+
+def _literal(constant: torch.Tensor) -> str:
+    """A tensor that the forward pass makes or reads, as an expression; ``""`` if it is large."""
+    if constant.numel() > LITERAL or not bool(torch.isfinite(constant).all()):
+        return ""
+    return f"torch.tensor({constant.tolist()!r}, dtype={constant.dtype})"
+
+
+def _differentiable(captured: Captured) -> list[str]:
+    """The inputs whose gradients are wanted by default: floating arguments, trained parameters."""
+    return [
+        leaf.name
+        for leaf in captured.arguments.dynamic()
+        if isinstance(leaf.value, torch.Tensor)
+        and leaf.value.is_floating_point()
+        and leaf.kind != "buffer"
+        and not _frozen(leaf)
+    ]
+
+
+def _frozen(leaf: Leaf) -> bool:
+    """Whether the author has switched a parameter's gradient off."""
+    return leaf.kind == "parameter" and not leaf.value.requires_grad
+
+
+def _tuple_text(names: Sequence[str]) -> str:
+    return f"({', '.join(names)},)" if names else "()"
+
+
+def _nothing_to_do(captured: Captured, wrt: Sequence[str] | None) -> str:
+    if wrt is not None:
+        return "wrt names no input: name those whose gradients are wanted"
+    leaves = captured.arguments.dynamic()
+    given = ", ".join(map(described, leaves))
+    frozen = [leaf.name for leaf in leaves if _frozen(leaf)]
+    if frozen:
+        return (
+            f"no input can have a gradient ({given}): the parameters have requires_grad=False; "
+            f"name one in wrt to have its gradient all the same, as in {frozen[0]}"
+        )
+    return f"no input can have a gradient ({given}): only floating-point tensors have one"
+
+
+def _position_of(statements: Sequence[str], count: int) -> int:
+    """The index after the first ``count`` statements, ``del`` lines not counted."""
+    seen = 0
+    for i, text in enumerate(statements):
+        if text.startswith("del "):
+            continue
+        if seen == count:
+            return i
+        seen += 1
+    return len(statements)
+
+
+def described(leaf: Leaf) -> str:
+    """An input in a message: its name, shape and dtype, or its value."""
+    if isinstance(leaf.value, torch.Tensor):
+        return f"{leaf.name} {list(leaf.value.shape)} {dtype_name(leaf.value.dtype)}"
+    return f"{leaf.name} = {leaf.value!r:.40}"
