@@ -25,7 +25,7 @@ class Interrupted(Exception):
 def program() -> str:
     """What to type for ``backhand``: as it was called, if the shell does not find it by name."""
     called = sys.argv[0]
-    if Path(called).name == "__main__.py":
+    if Path(called).parts[-2:] == ("backhand", "__main__.py"):
         return f"{shlex.quote(sys.executable)} -m backhand"
     if Path(called).name != "backhand" or shutil.which("backhand"):
         return "backhand"
