@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sympy
+import torch
 
 from backhand import Backprop
-from backhand.program.ir import Program
+from backhand.program.invoke import dtype_of, invoke
+from backhand.program.ir import Program, Value
+from backhand.program.ops import get_op
+from backhand.program.sizes import Scalar, Size, number_value
 from backhand.program.text import parse_program, program_text
-from backhand.program.verifier import check_program
+from backhand.program.verifier import check_program, size_bindings
 
 
 def checked(bp: Backprop, bindings: int = 2) -> Backprop:
@@ -24,7 +28,61 @@ def checked(bp: Backprop, bindings: int = 2) -> Backprop:
         again = parse_program(text)
         # a NaN is no equal of itself, so that such a program is compared by its text
         assert again == program or ("nan" in text and program_text(again) == text), text
+    _gradients_fit(bp, bindings)
     return bp
+
+
+def _gradients_fit(bp: Backprop, bindings: int) -> None:
+    """A named value's gradient has its shape, at other sizes than the example's too.
+
+    A program can be well formed at all sizes and make gradients of the example's. (The gradient of
+    a value without a name may be smaller, and be broadcast where it is used.)
+    """
+    captured = bp.captured.program
+    values = [v for program in (captured, bp.program) for v in program.values()]
+    forward = {v.name: v for v in values if v.var is not None}
+    hints = captured.hints()
+    several = size_bindings(captured, lambda sizes: holds(bp, sizes), bindings)
+    # one at a time as well: a derivation that fixes one size must be right about the others
+    single = ({**hints, name: 3 * hint} for name, hint in hints.items())
+    for sizes in (hints, *several, *(sizes for sizes in single if holds(bp, sizes))):
+        for derived in (bp._walked, bp.derived("exact"), bp.derived("plain")):
+            made = {v.name: v for v in derived.program.values()}
+            for of, name in derived.gradients.items():
+                if of in forward and name in made:
+                    theirs, ours = _shape(forward[of], sizes), _shape(made[name], sizes)
+                    fits = ours == theirs or not _runs(captured, sizes)
+                    assert fits, f"{name} is {ours} where {of} is {theirs} ({sizes})"
+
+
+def _shape(value: Value, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(number_value(d, sizes) for d in value.shape)
+
+
+def _runs(program: Program, sizes: Mapping[str, int]) -> bool:
+    """Whether torch takes these sizes: some belong together, which tracing does not always see."""
+
+    def bound(arg: Any) -> Any:
+        if isinstance(arg, tuple):
+            return tuple(map(bound, arg))
+        if isinstance(arg, Value):
+            return space[arg.name]
+        return number_value(arg, sizes) if isinstance(arg, (Size, Scalar)) else arg
+
+    space = {
+        v.name: torch.randn(_shape(v, sizes)).to(dtype_of(v.dtype))
+        if v.floating
+        else torch.zeros(_shape(v, sizes), dtype=dtype_of(v.dtype))
+        for v in program.inputs
+    }
+    try:
+        for node in program.nodes():
+            result = invoke(get_op(node.op), tuple(map(bound, node.args)))
+            results = result if isinstance(result, (tuple, list)) else (result,)
+            space.update(zip((out.name for out in node.outs), results, strict=True))
+    except (RuntimeError, IndexError):
+        return False
+    return True
 
 
 def programs(bp: Backprop) -> Iterator[Program]:

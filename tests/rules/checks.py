@@ -244,6 +244,10 @@ def differences(rule: Rule) -> Outcome:
             g = gradients.get(leaf.name)
             if not leaf.grad or leaf.value.numel() == 0:
                 continue
+            if g is not None and g.shape != leaf.value.shape:
+                text = f"shape {list(g.shape)} where the operand has {list(leaf.value.shape)}"
+                outcome.findings.append(Finding(call.label, leaf.name, WRONG, text))
+                continue
             direction = normal(tuple(leaf.value.shape), rng)
             up, down = (_weighted(call, at, s * STEP * direction) for s in (1, -1))
             by_difference = (up - down) / (2 * STEP)
