@@ -33,12 +33,14 @@ def checked(bp: Backprop, bindings: int = 2) -> Backprop:
 
 
 def _gradients_fit(bp: Backprop, bindings: int) -> None:
-    """Every gradient has the shape of what it belongs to, at other sizes than the example's too.
+    """A named value's gradient has its shape, at other sizes than the example's too.
 
-    A program can be well formed at all sizes and make gradients of the example's.
+    A program can be well formed at all sizes and make gradients of the example's. (The gradient of
+    a value without a name may be smaller, and be broadcast where it is used.)
     """
     captured = bp.captured.program
-    forward = {v.name: v for program in (captured, bp.program) for v in program.values()}
+    values = [v for program in (captured, bp.program) for v in program.values()]
+    forward = {v.name: v for v in values if v.var is not None}
     hints = captured.hints()
     several = size_bindings(captured, lambda sizes: holds(bp, sizes), bindings)
     # one at a time as well: a derivation that fixes one size must be right about the others
