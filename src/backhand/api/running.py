@@ -208,11 +208,13 @@ class Backprop(Derivation):
 
     # checking
 
-    def namespace(self, values: Sequence[Any], seed: int) -> dict[str, Any]:
+    def namespace(
+        self, values: Sequence[Any], seed: int, form: str = "longhand"
+    ) -> dict[str, Any]:
         """A namespace in which the forward pass has run: every named value by its printed name."""
         import math
 
-        program = self.program
+        program = self.forward_of(form)
         lines, head = print_forward(program, self.symbols)
         space: dict[str, Any] = {"torch": torch, "math": math}
         space.update(zip(self._parameters, [*values, *self._constants], strict=True))
@@ -227,22 +229,25 @@ class Backprop(Derivation):
         upstream: Any = None,
         target: str | None = None,
         seed: int = 0,
+        form: str = "longhand",
         **kwargs: Any,
     ) -> Report:
         """Check every named gradient against autograd on the user's own function.
 
         Without inputs the example inputs are used. Returns a report: ``.ok``, ``.gradients``, and a
-        table as ``str``. Outputs that are not a scalar loss get a random upstream.
+        table as ``str``. Outputs that are not a scalar loss get a random upstream. ``form`` is
+        ``longhand`` or ``shorthand``.
         """
+        how: dict[str, Any] = {"upstream": upstream, "target": target, "seed": seed, "form": form}
         if args or kwargs:
             bp = self.specialised(args, kwargs)
             if bp is not self:
-                return bp.verify(*args, upstream=upstream, target=target, seed=seed, **kwargs)
+                return bp.verify(*args, **how, **kwargs)
             values = self._values(args, kwargs)
         elif self.captured.state.changed():
             example = self.captured.arguments
             bp = self.specialised(example.args, example.kwargs)
-            return bp.verify(upstream=upstream, target=target, seed=seed)
+            return bp.verify(**how)
         else:
             values = [leaf.value for leaf in self.leaves]
         detached = [v.detach() if isinstance(v, torch.Tensor) else v for v in values]
@@ -252,7 +257,7 @@ class Backprop(Derivation):
                     f"{leaf.name} is on the meta device and has no numbers to check with: give "
                     "inputs with data (deriving needs none)"
                 )
-        derived = self._exact
+        derived = self.form(form, "exact")
         named = self.captured.program.values()  # not those that only the backward pass reads
         names = [v.name for v in named if v.var is not None and v.floating]
         wrt = set(self._names)
@@ -271,7 +276,7 @@ class Backprop(Derivation):
         ]
 
         def forward() -> dict[str, Any]:
-            space = self.namespace(asking, seed)
+            space = self.namespace(asking, seed, form)
             for value, of in zip(derived.upstream, derived.upstream_of, strict=True):
                 space[printed_name(value)] = truth.upstream[of]
             return space
@@ -282,11 +287,12 @@ class Backprop(Derivation):
                 target or self.name,
                 self.captured,
                 derived,
-                self.listing("exact", shapes=False),
-                self.listing("plain", shapes=False),
+                self.listing("exact", shapes=False, form=form),
+                self.listing("plain", shapes=False, form=form),
                 forward,
                 truth,
                 order,
+                form,
             )
 
     def __repr__(self) -> str:

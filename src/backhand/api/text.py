@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..capture import Captured
+from ..capture import Captured, holds_at
 from ..capture.inputs import Leaf
 from ..emit.listing import (
     Listing,
@@ -27,8 +27,10 @@ from ..errors import InputError
 from ..longhand import Backward, Namer, backward, expand_plain, recompute
 from ..program.invoke import dtype_name
 from ..program.ir import Program, without_dead_nodes
+from ..shorthand import Region, Shorthand, shorthand
 
 SPELLINGS = ("plain", "exact")
+FORMS = ("longhand", "shorthand")
 LITERAL = 32  # elements of a constant up to which an emitted module holds it; else an argument
 
 
@@ -46,10 +48,10 @@ class Derivation:
         if not self._names:
             raise InputError(_nothing_to_do(captured, wrt))
         self._walked = backward(captured.program, captured.context, captured.fakes, self._names)
-        plain = expand_plain(self._walked, captured.context, captured.fakes)
+        self._expanded = expand_plain(self._walked, captured.context, captured.fakes)
         exact, needed_exact = recompute(self._walked, captured.program)
-        plain, needed_plain = recompute(plain, captured.program)
-        namer = Namer(captured.program)
+        plain, needed_plain = recompute(self._expanded, captured.program)
+        namer = self._namer = Namer(captured.program)
         self.program: Program = namer.program(captured.program, needed_exact | needed_plain)
         self._exact, self._plain = namer.backward(exact), namer.backward(plain)
 
@@ -63,11 +65,63 @@ class Derivation:
             raise InputError(f"spelling must be one of {', '.join(SPELLINGS)}, not {spelling!r}")
         return self._plain if spelling == "plain" else self._exact
 
-    def listing(self, spelling: str = "plain", shapes: bool = True) -> Listing:
-        """The longhand in one spelling: ``plain`` for people, ``exact`` bit for bit autograd's."""
-        derived = self.derived(spelling)
+    def form(self, form: str = "longhand", spelling: str = "plain") -> Backward:
+        """The backward program in one of its forms, in one of the two spellings."""
+        if form not in FORMS:
+            raise InputError(f"there is no form {form!r}: the forms are {', '.join(FORMS)}")
+        if form == "longhand":
+            return self.derived(spelling)
+        self.derived(spelling)  # refuses a spelling that there is not
+        return self._short[spelling]
+
+    def forward_of(self, form: str = "longhand") -> Program:
+        """The forward program with a name for everything that the form reads."""
+        return self.program if form == "longhand" else self._short_forward
+
+    @cached_property
+    def _solved(self) -> Shorthand:
+        return shorthand(
+            self.captured.program,
+            self._expanded,
+            self._walked,
+            self.captured.context,
+            lambda sizes: holds_at(self.captured, sizes),
+        )
+
+    @cached_property
+    def _short_recomputed(self) -> tuple[Backward, Backward, set[str]]:
+        plain, needed = recompute(self._solved.plain, self.captured.program)
+        exact, more = recompute(self._solved.exact, self.captured.program)
+        return plain, exact, needed | more
+
+    @cached_property
+    def _short_forward(self) -> Program:
+        return self._namer.program(self.captured.program, self._short_recomputed[2])
+
+    @cached_property
+    def _short(self) -> dict[str, Backward]:
+        self._short_forward  # noqa: B018  (names what both spellings read)
+        plain, exact, _ = self._short_recomputed
+        return {"plain": self._namer.backward(plain), "exact": self._namer.backward(exact)}
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """What the search for closed forms found, region by region."""
+        return self._solved.regions
+
+    def listing(
+        self, spelling: str = "plain", shapes: bool = True, form: str = "longhand"
+    ) -> Listing:
+        """A form in one spelling: ``plain`` for people, ``exact`` bit for bit autograd's."""
+        derived = self.form(form, spelling)
         seeds = self._seeds(derived)
-        return print_backward(derived.program, self.symbols, seeds, shapes, self.program)
+        forward = self.forward_of(form)
+        return print_backward(derived.program, self.symbols, seeds, shapes, forward)
+
+    @cached_property
+    def shorthand(self) -> Listing:
+        """The backward pass with every region in closed form where one is worth having."""
+        return self.listing("plain", form="shorthand")
 
     @cached_property
     def longhand(self) -> Listing:
@@ -98,9 +152,9 @@ class Derivation:
     def _parameters(self) -> list[str]:
         return [leaf.name for leaf in self.leaves] + list(self.captured.constants)
 
-    def _forward_program(self, derived: Backward) -> Program:
+    def _forward_program(self, derived: Backward, form: str = "longhand") -> Program:
         keep = {v.name for v in derived.program.inputs}
-        return without_dead_nodes(self.program, keep)
+        return without_dead_nodes(self.forward_of(form), keep)
 
     @cached_property
     def run(self) -> Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]]:

@@ -17,7 +17,7 @@ from ..program.sizes import Symbol
 from . import source
 from .adapt import overload_name, supported
 from .adapt_math import DECOMPOSED_MATH
-from .captured import Captured, fits, sites_of, with_outputs
+from .captured import Captured, fits, holds_at, sites_of, with_outputs
 from .convert import Converted, Converter
 from .inputs import Arguments, check_supported, fake_inputs, flatten, identifier, no_tensor
 from .names import RESERVED, Namer
@@ -260,4 +260,4 @@ def _call_values(
     }
 
 
-__all__ = ["Captured", "capture", "fits", "with_outputs"]
+__all__ = ["Captured", "capture", "fits", "holds_at", "with_outputs"]

@@ -80,6 +80,16 @@ def fits(captured: Captured, values: list[Any]) -> bool:
     return all(bool(guard.xreplace(_integers(sizes))) for guard in captured.guards)
 
 
+def holds_at(captured: Captured, sizes: Mapping[str, int]) -> bool:
+    """Whether the program holds at these values of its symbolic sizes."""
+    known = captured.context.in_torch(sizes)
+    kept = _integers(known)
+    env = captured.context.shape_env
+    # axes that are equal to others, or fixed, have symbols of their own in the guards
+    every = {s: env.simplify(s).xreplace(kept) for s, _, _ in captured.sites}
+    return all(bool(guard.xreplace({**every, **kept})) for guard in captured.guards)
+
+
 def _integers(sizes: Mapping[Any, int]) -> dict[Any, Any]:
     import sympy
 

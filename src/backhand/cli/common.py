@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FORMS = ("longhand",)
+FORMS = ("longhand", "shorthand")
 
 _warned: set[str] = set()
 

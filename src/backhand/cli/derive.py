@@ -45,7 +45,7 @@ def derive(
     if output is not None:
         check_output(output, force)  # before the work is done
     bp, _ = derive_target(target, inputs, at, wrt)
-    text = bp.emit(emit, spelling) if emit else bp.listing(spelling).source
+    text = bp.emit(emit, spelling) if emit else bp.listing(spelling, form=form).source
     text = clean(text)  # it quotes the user's source
     ast.parse(text)
     if output is not None:

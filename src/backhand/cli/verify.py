@@ -31,7 +31,7 @@ def verify(
     from .tables import print_report
 
     with users_code(target):
-        report = bp.verify(target=target, seed=seed)
+        report = bp.verify(target=target, seed=seed, form=form)
     try:
         if as_json:
             click.echo(json.dumps(report.as_json(), indent=2, allow_nan=False))

@@ -42,6 +42,11 @@ class SizeContext:
         self._dims.clear()
         self._hints.clear()
 
+    def in_torch(self, sizes: Mapping[str, int]) -> dict[sympy.Symbol, int]:
+        """Values of our sizes as values of torch's symbols."""
+        theirs = {ours.name: symbol for ours, symbol in self._to_torch.items()}
+        return {theirs[name]: value for name, value in sizes.items() if name in theirs}
+
     def hints(self) -> dict[str, int]:
         return {s.name: s.hint for s in self.symbols}
 

@@ -1,0 +1,90 @@
+"""A builder that tells shapes and dtypes itself, for the few operators that closed forms use.
+
+Many spellings of a region are tried before one is taken, and asking torch about each operator of
+each of them would take seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..program.build import Builder, Var, _broadcast, _strip
+from ..program.invoke import dtype_name, dtype_of
+from ..program.ir import Node, Value
+from ..program.ops import Op
+from ..program.sizes import Dim
+
+NO_FAKE = torch.empty(0, device="meta")
+CONDITIONS = frozenset({"gt", "ge", "lt", "le", "eq", "ne", "logical_not"})
+
+
+class Unsketched(Exception):
+    """An operator whose result is not known here."""
+
+
+class Sketch(Builder):
+    """Records nodes like any builder; variables that it makes have no fake tensors."""
+
+    def emit(self, op: Op, args: tuple[Any, ...], known: Any = None) -> Any:
+        shape = self._shape(op, args)
+        value = Value(self.fresh(), shape, _dtype(op, args))
+        self.nodes.append(Node(op.name, tuple(map(_strip, args)), (value,)))
+        return Var(self, value, NO_FAKE)
+
+    def _shape(self, op: Op, args: tuple[Any, ...]) -> tuple[Dim, ...]:
+        given = dict(zip((p.name for p in op.params), args, strict=True))
+        if op.name in ("full",):
+            return tuple(given["size"])
+        if op.kind == "elementwise" or op.name == "masked_fill":
+            found = _broadcast(args)
+            if found is None:
+                raise Unsketched(op.name)
+            return found
+        x = given["x"]
+        shape, rank = list(x.shape), len(x.shape)
+        if op.name in ("sum", "mean"):
+            dim = given["dim"]
+            dims = {d % rank for d in (dim if isinstance(dim, tuple) else (dim,))}
+            if given["keepdim"]:
+                return tuple(1 if k in dims else d for k, d in enumerate(shape))
+            return tuple(d for k, d in enumerate(shape) if k not in dims)
+        if op.name == "softmax":
+            return tuple(shape)
+        if op.name == "expand":
+            return tuple(given["size"])
+        if op.name == "squeeze":
+            return tuple(d for k, d in enumerate(shape) if k != given["dim"])
+        if op.name == "unsqueeze":
+            shape.insert(given["dim"], 1)
+            return tuple(shape)
+        if op.name == "transpose":
+            i, j = given["dim0"], given["dim1"]
+            shape[i], shape[j] = shape[j], shape[i]
+            return tuple(shape)
+        if op.name == "permute":
+            return tuple(shape[d] for d in given["dims"])
+        if op.name == "one_hot":
+            return (*shape, given["num_classes"])
+        if op.name == "gather":
+            return tuple(given["index"].shape)
+        raise Unsketched(op.name)
+
+
+def _dtype(op: Op, args: tuple[Any, ...]) -> str:
+    if op.name in CONDITIONS:
+        return "bool"
+    if op.name == "one_hot":
+        return "int64"
+    if op.name == "full":
+        return str(args[-1])
+    if op.name == "gather":
+        return args[0].dtype  # type: ignore[no-any-return]
+    dtypes = [dtype_of(a.dtype) for a in args if isinstance(a, Var)]
+    if any(isinstance(a, float) for a in args) and not any(d.is_floating_point for d in dtypes):
+        dtypes.append(torch.get_default_dtype())
+    out = dtypes[0]
+    for d in dtypes[1:]:
+        out = torch.promote_types(out, d)
+    return dtype_name(out)

@@ -1,0 +1,421 @@
+"""Closed forms for the backward pass, region by region.
+
+The longhand is read into index notation line by line. A region is what lies between gradients that
+have to be there: those that a contraction reads, those that are asked for. Each of these is
+simplified, written in terms of the values that are cheapest to keep, and spelled out again; the
+region takes its closed form if that costs less than its longhand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import combinations
+
+from ..algebra import coefficients as co
+from ..algebra.expr import Atom, Expr, Fn, Group, Mono, Red, Ref, inner_atoms
+from ..algebra.functions import exp
+from ..algebra.match import mono_expr
+from ..algebra.normal import ONE, TooLarge, grouped, positive, substitute, term
+from ..algebra.read import Reader, Unreadable, axis, leaf
+from ..algebra.simplify import lightness, rebased, simplify, unfolded
+from ..errors import ProgramError
+from ..longhand import Backward
+from ..program.build import Builder, SizeContext, Var
+from ..program.ir import Node, Program, Value
+from ..program.ops import get_op
+from .blocks import Block
+from .compose import Composer, NotWorthwhile
+from .contract import contraction, through
+from .gates import Gates
+from .regions import Line, Refusal, Region, regions_of
+from .sketch import NO_FAKE, Sketch, Unsketched
+from .weigh import Weight, weigh
+
+MOST_FORMS = 24  # choices of kept values tried per region
+MOST_JUDGED = 6  # forms per region that are put before the gates
+MOST_LEAVES = 6  # terms up to which a forward sum is unfolded
+
+
+class Solver:
+    """Solves every region of one backward pass."""
+
+    def __init__(
+        self,
+        forward: Program,
+        derived: Backward,
+        context: SizeContext,
+        holds: Callable[[Mapping[str, int]], bool] | None = None,
+        taken: Collection[str] = (),
+    ) -> None:
+        self.holds = holds
+        self.forward, self.derived, self.context = forward, derived, context
+        self.values = {v.name: v for v in (*forward.values(), *derived.program.values())}
+        self.forward_names = {v.name for v in forward.values()}
+        self.order = {name: i for i, name in enumerate(self.values)}
+        # the gradient of a scalar loss, which is 1
+        self.unit: Atom | None = None
+        if len(derived.upstream) == 1 and derived.upstream[0].shape == ():
+            self.unit = Ref(derived.upstream[0].name, (), True)
+        names = {*self.values, *taken, *(s.name for s in context.symbols)}
+        self.builder = Sketch(context, names)
+        self.variables = {name: Var(self.builder, v, NO_FAKE) for name, v in self.values.items()}
+        self.reader = Reader()
+        self.definitions: dict[str, Expr] = {}  # of gradients that have a line
+        self.contractions: dict[str, Expr] = {}
+        self._read_forward()
+        self.forward_blocks = self._blocks(forward.values())
+        self.sums = self._forward_sums()
+        self.consumers: dict[str, list[Node]] = {}
+        for node in derived.program.nodes():
+            for name in dict.fromkeys(v.name for v in node.operands()):
+                self.consumers.setdefault(name, []).append(node)
+
+    # reading
+
+    def _read_forward(self) -> None:
+        uses: dict[str, int] = {}
+        for node in self.forward.nodes():
+            for v in node.operands():
+                uses[v.name] = uses.get(v.name, 0) + 1
+        for node in self.forward.nodes():
+            try:
+                found = self.reader.node(node)
+            except (Unreadable, TooLarge, ProgramError):
+                found = tuple(leaf(v) for v in node.outs)
+            for value, expr in zip(node.outs, found, strict=False):
+                self.reader.known[value.name] = (
+                    leaf(value) if self._starts_anew(value, expr, uses) else expr
+                )
+            for value in node.outs[len(found) :]:
+                self.reader.known[value.name] = leaf(value)
+            product = contraction(self.reader, node)
+            if product is not None:
+                self.contractions[node.outs[0].name] = product
+
+    def _starts_anew(self, value: Value, expr: Expr, uses: Mapping[str, int]) -> bool:
+        """A sum of independent tensors that is read more than once: a region begins with it."""
+        if len(expr.terms) > MOST_LEAVES:
+            return True
+        if len(expr.terms) < 2 or uses.get(value.name, 0) < 2 or value.var is None:
+            return False
+        names = [a for a in expr.atoms()]
+        return len(set(names)) >= 2 and all(isinstance(a, Ref) for a in names)
+
+    def _blocks(self, values: Iterable[Value]) -> list[Block]:
+        out: list[Block] = []
+        for value in values:
+            expr = self.reader.known.get(value.name)
+            if expr is None or not value.floating:
+                continue
+            cost = 1.0 if value.var is not None else 1.5
+            out += self._block(value, expr, cost)
+        return out
+
+    def _block(self, value: Value, expr: Expr, cost: float) -> list[Block]:
+        if len(expr.terms) == 1:
+            (mono, c), *_ = expr.terms
+            multiple = len(mono.factors) == 1 and isinstance(mono.factors[0][0], Ref)
+            if mono.factors and not (multiple and mono.factors[0][1] == 1):
+                return [Block(value, mono, c, cost)]
+            return []
+        if not expr.terms:
+            return []
+        found = []
+        c, factors = grouped(expr)
+        if factors:
+            found.append(Block(value, Mono(factors), c, cost))
+        if any(isinstance(a, Fn) and a.name == "log" for a in inner_atoms(expr)):
+            e = exp(expr)
+            if len(e.terms) == 1:
+                (mono, c), *_ = e.terms
+                found.append(Block(value, mono, c, cost + 1, "exp"))
+        return found
+
+    def _forward_sums(self) -> list[Group]:
+        out = []
+        for value in self.forward.values():
+            expr = self.reader.known.get(value.name)
+            if expr is not None and 1 < len(expr.terms) <= 3:
+                _, factors = grouped(expr)
+                out += [a for a, q in factors if isinstance(a, Group) and q == 1]
+        return list(dict.fromkeys(out))
+
+    # regions
+
+    def solve(self) -> list[Region]:
+        """Every region, with its closed form if it has one worth having."""
+        opaque, targets = self._targets()
+        shared = [
+            n
+            for n in self.derived.program.nodes()
+            if not any(v.name in self.linear for v in (*n.operands(), *n.outs))
+        ]
+        every = list(self.derived.program.nodes())
+        # what the backward pass makes of forward values alone
+        self.sources: dict[str, dict[str, Value]] = {}
+        for node in shared:
+            found = {w.name: w for v in node.operands() for w in self._kept_as(v)}
+            self.sources.update((out.name, found) for out in node.outs)
+        self.gates = Gates(self.forward, shared, every, self.derived.upstream, self.holds)
+        regions = regions_of(self.derived.program, opaque, targets, self.linear)
+        extra: list[Block] = []
+        for region in regions:
+            self._solve_region(region, extra)
+            for line in region.lines:
+                extra += self._block(line.value, line.expr, 0.4)
+        return regions
+
+    def _targets(self) -> tuple[set[int], set[str]]:
+        """The nodes that have no reading, and the gradients that have to be there."""
+        reader = Reader(self.reader.known)
+        reader.counters = self.reader.counters
+        linear = {v.name for v in self.derived.upstream}
+        for v in self.derived.upstream:
+            reader.known[v.name] = leaf(v, True)
+        opaque: set[int] = set()
+        targets = {v.name for v in self.derived.program.outputs}
+        for node in self.derived.program.nodes():
+            carries = any(v.name in linear for v in node.operands())
+            try:
+                found = reader.node(node)
+            except (Unreadable, TooLarge, ProgramError):
+                found = tuple(leaf(v, carries) for v in node.outs)
+                opaque.add(id(node))
+                product = contraction(reader, node)
+                if product is not None:
+                    self.contractions[node.outs[0].name] = product
+                if carries:
+                    targets |= {v.name for v in node.operands() if v.name in linear}
+            if node.op == "identity" and carries and node.outs[0].var is not None:
+                source = next(node.operands())
+                if reader.known[source.name] == leaf(source, True) and source.var is None:
+                    # the name of a gradient that a contraction has made
+                    found = (leaf(node.outs[0], True),)
+                    opaque.add(id(node))
+                    targets.add(source.name)
+                    if source.name in self.contractions:
+                        self.contractions[node.outs[0].name] = self.contractions[source.name]
+            for value, expr in zip(node.outs, found, strict=False):
+                reader.known[value.name] = expr
+                if carries:
+                    linear.add(value.name)
+                if value.name in targets or self._mixes(value, expr):
+                    targets.add(value.name)
+                    reader.known[value.name] = leaf(value, True)
+        self.linear = linear
+        # what the forward pass and the opaque nodes hold is known to every region
+        self.base = {k: e for k, e in reader.known.items() if not e.linear}
+        self.counters = reader.counters
+        return opaque, targets & linear
+
+    def _mixes(self, value: Value, expr: Expr) -> bool:
+        """A sum of several gradients, read more than once."""
+        if not expr.linear or len(self.consumers.get(value.name, ())) < 2:
+            return False
+        leaves = {
+            a.name for m, _ in expr.terms for a, _ in m.factors if isinstance(a, Ref) and a.linear
+        }
+        return len(leaves) > 1
+
+    def _solve_region(self, region: Region, extra: Sequence[Block]) -> None:
+        region.longhand = weigh(region.nodes, region.targets, self.context, self._kept_as)
+        found: list[tuple[Weight, tuple[Line, ...]]] = []
+        for cuts in self._cuts(region):
+            try:
+                exprs = self._expressions(region, cuts)
+            except (Unreadable, TooLarge, ProgramError) as error:
+                region.refusals.append(Refusal(str(error)))
+                continue
+            for lines in self._forms(region, exprs, extra):
+                made = [n for line in lines for n in line.nodes]
+                weight = weigh(made, region.targets, self.context, self._kept_as)
+                # a line more has to be worth it
+                found.append((replace(weight, operators=weight.operators + len(cuts) / 4), lines))
+        found.sort(key=lambda f: f[0])
+        for weight, lines in found[:MOST_JUDGED]:
+            if not weight < region.longhand:
+                region.refusals.append(Refusal("costs no less than the longhand", lines))
+                return
+            made = [n for line in lines for n in line.nodes]
+            reason = self.gates.refusal(region.nodes, made, region.given, region.targets)
+            if reason is None:
+                region.weight, region.lines = weight, lines
+                return
+            region.refusals.append(Refusal(reason, lines))
+
+    def _kept_as(self, value: Value) -> Collection[Value]:
+        """The forward values that have to be kept for this one to be read."""
+        if value.name in self.forward_names:
+            return (value,)
+        return self.sources.get(value.name, {}).values()
+
+    def _cuts(self, region: Region) -> list[tuple[str, ...]]:
+        """Gradients inside the region that may get a line of their own."""
+        inner = {v.name for v in region.targets}
+        found = [
+            v.name
+            for n in region.nodes
+            for v in n.outs
+            if v.name not in inner
+            and len(self.consumers.get(v.name, ())) > 1
+            and get_op(n.op).kind != "view"
+        ]
+        return [(), *((name,) for name in found[:4])]
+
+    def _expressions(self, region: Region, cuts: tuple[str, ...]) -> list[tuple[Value, Expr]]:
+        """The region read line by line; cuts and targets are leaves for what follows."""
+        reader = Reader(self.base)
+        reader.counters = self.counters
+        for v in region.given:
+            reader.known[v.name] = leaf(v, True)
+        wanted = {v.name for v in region.targets} | set(cuts)
+        out: list[tuple[Value, Expr]] = []
+        local: dict[str, Expr] = {}
+        for node in region.nodes:
+            found = reader.node(node)
+            for value, expr in zip(node.outs, found, strict=True):
+                if value.name in wanted:
+                    expr = self._simplified(expr, local)
+                    local[value.name] = expr
+                    out.append((value, expr))
+                    expr = leaf(value, True)
+                reader.known[value.name] = expr
+        self.definitions.update(local)
+        return out
+
+    def _simplified(self, expr: Expr, local: Mapping[str, Expr]) -> Expr:
+        """The lightest of the expression as it stands and with its gradients written out."""
+        found = simplify(expr, self.sums)
+        through = simplify(self._through_contractions(found), self.sums)
+        options = [found, through]
+
+        def define(atom: Atom) -> Expr | None:
+            if isinstance(atom, Ref) and atom.linear:
+                known = local.get(atom.name) or self.definitions.get(atom.name)
+                if known is not None and known.linear:
+                    return _at(known, atom, self.values[atom.name])
+            return None
+
+        if any(isinstance(a, Red) for a in found.atoms()):
+            try:
+                opened = simplify(unfolded(found, define), self.sums)
+            except (TooLarge, ProgramError):
+                opened = found
+            if opened.is_zero or lightness(opened)[:2] < lightness(found)[:2]:
+                options.append(opened)
+        return options[-1] if options[-1].is_zero else min(options[1:], key=lightness)
+
+    def _through_contractions(self, expr: Expr) -> Expr:
+        """``Σ_j P_ij dP_ij`` with ``dP = dO @ V.T`` is ``Σ_d dO_id O_id`` if ``O = P @ V``."""
+        return through(expr, self.contractions, self.values)
+
+    # spelling
+
+    def _forms(
+        self, region: Region, exprs: list[tuple[Value, Expr]], extra: Sequence[Block]
+    ) -> Iterable[tuple[Line, ...]]:
+        """The region spelled in terms of one choice of kept values after another."""
+        for choice in self._choices([e for _, e in exprs]):
+            try:
+                yield self._spelled(exprs, choice, extra)
+            except (NotWorthwhile, TooLarge, ProgramError, Unsketched) as error:
+                region.refusals.append(
+                    Refusal((str(error) or type(error).__name__).splitlines()[0])
+                )
+
+    def _choices(self, exprs: list[Expr]) -> list[tuple[tuple[Block, Atom], ...]]:
+        """Which forward values stand for a sum or an exponential that the expressions have."""
+        atoms = {
+            a for e in exprs for a in _deep(e) if isinstance(a, (Group, Fn, Ref)) and not a.linear
+        }
+        kinds = {type(a).__name__ + str(len(a.free)) for a in atoms}
+        options: list[tuple[Block, Atom]] = []
+        for block in self.forward_blocks:
+            if block.function:
+                continue
+            for atom, q in block.mono.factors:
+                wide = isinstance(atom, (Group, Fn, Ref)) and atom.free == block.mono.free
+                here = type(atom).__name__ + str(len(atom.free)) in kinds
+                others = [a for a, _ in block.mono.factors if a != atom]
+                if wide and here and abs(q) == 1 and others and all(map(positive, others)):
+                    options.append((block, atom))
+        options = options[:8]
+        out: list[tuple[tuple[Block, Atom], ...]] = [()]
+        out += [(o,) for o in options]
+        out += [pair for pair in combinations(options, 2) if pair[0][1] != pair[1][1]]
+        return out[:MOST_FORMS]
+
+    def _spelled(
+        self,
+        exprs: list[tuple[Value, Expr]],
+        choice: tuple[tuple[Block, Atom], ...],
+        extra: Sequence[Block],
+    ) -> tuple[Line, ...]:
+        blocks = [*self.forward_blocks, *extra]
+        for block, atom in choice:
+            new = _solved_for(block, atom)
+            exprs = [(v, rebased(e, atom, new)) for v, e in exprs]
+            blocks = [
+                b if b is block else rebased_block(b, atom, new) for b in blocks if b is not block
+            ]
+        builder = self.builder
+        lines = []
+        local: list[Block] = []
+        for value, expr in exprs:
+            builder.nodes = []
+            composer = Composer(builder, self.variables, [*blocks, *local], self.order)
+            var = composer.compose(expr, value)
+            nodes = _named(builder, var, value)
+            unit: tuple[Node, ...] = ()
+            if self.unit is not None:
+                builder.nodes = []
+                alone = rebased(expr, self.unit, ONE)
+                unit = _named(builder, composer.compose(alone, value), value)
+            lines.append(Line(value, expr, nodes, unit))
+            local += self._block(value, expr, 0.4)
+        return tuple(lines)
+
+
+def rebased_block(block: Block, atom: Atom, new: Expr) -> Block:
+    changed = rebased(mono_expr(block.mono), atom, new)
+    if len(changed.terms) != 1:
+        return block
+    (mono, k), *_ = changed.terms
+    return replace(block, mono=mono, c=co.times(block.c, k)) if mono.factors else block
+
+
+def _solved_for(block: Block, atom: Atom) -> Expr:
+    """An atom of a block's product in terms of the block's value and the other factors."""
+    q = block.mono.powers[atom]
+    value = Ref(block.value.name, tuple(block.indices))
+    factors = [(value, Fraction(1))] + [(a, -p) for a, p in block.mono.factors if a != atom]
+    whole = [(a, p / q) for a, p in factors]
+    return term(co.power(block.c, -1 / q), whole)
+
+
+def _deep(expr: Expr) -> Iterable[Atom]:
+    for atom in expr.atoms():
+        yield atom
+        if isinstance(atom, Red) and atom.linear:
+            yield from _deep(mono_expr(atom.mono))
+
+
+def _at(expr: Expr, atom: Ref, value: Value) -> Expr:
+    names = [axis(k) for k, d in enumerate(value.shape) if d != 1]
+    return substitute(expr, dict(zip(names, atom.index, strict=True)))
+
+
+def _named(builder: Builder, var: Var, value: Value) -> tuple[Node, ...]:
+    """The nodes, with the last value under the name of the gradient that it is."""
+    nodes = list(builder.nodes)
+    if not nodes or all(o.name != var.value.name for o in nodes[-1].outs):
+        nodes.append(Node("identity", (var.value,), (value,)))
+        return tuple(nodes)
+    outs = tuple(value if o.name == var.value.name else o for o in nodes[-1].outs)
+    nodes[-1] = replace(nodes[-1], outs=outs)
+    return tuple(nodes)
+
+
+__all__ = ["Solver"]
