@@ -14,7 +14,7 @@ import numpy as np
 
 from . import reference_nn
 from .real import MP, PI, Real, each, function, mpf_of, real, real_array, reals
-from .reference import Array, Reference, numpy_dtype, references
+from .reference import UNSUPPORTED, Array, Reference, numpy_dtype, references
 from .reference_reductions import axes, vector_norm
 
 # Arguments that choose, whose booleans are no numbers.
@@ -22,15 +22,32 @@ MASKS = frozenset({"condition", "mask"})
 # Operators that have no exact version, each with the reason.
 _SIGNED_ZEROS = "it tells signed zeros apart, and a real zero has no sign"
 _FLOATS = "it is about the floats themselves"
+_WEIGHTS = "the NumPy reference computes its weights in floats"
+_SYSTEMS = "NumPy solves linear systems in floats"
+_UNWRITTEN = "nobody has needed it"
 NONE: dict[str, str] = {
-    "copysign": _SIGNED_ZEROS,
-    "signbit": _SIGNED_ZEROS,
-    "angle": _SIGNED_ZEROS,
-    "atan2": _SIGNED_ZEROS,
-    "nextafter": _FLOATS,
-    "frexp": _FLOATS,
-    "ldexp": _FLOATS,
-    "nan_to_num": _FLOATS,
+    **UNSUPPORTED,
+    **dict.fromkeys(("copysign", "signbit", "angle", "atan2"), _SIGNED_ZEROS),
+    **dict.fromkeys(("nextafter", "frexp", "ldexp", "nan_to_num"), _FLOATS),
+    **dict.fromkeys(
+        ("avg_pool2d", "avg_pool3d", "avg_pool2d_backward", "avg_pool3d_backward",
+         "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool2d_backward",
+         "adaptive_avg_pool3d_backward", "interpolate", "upsample_linear1d_backward",
+         "upsample_bilinear2d_backward", "upsample_bicubic2d_backward",
+         "upsample_trilinear3d_backward", "upsample_nearest1d_backward",
+         "upsample_nearest2d_backward", "upsample_nearest3d_backward",
+         "_upsample_nearest_exact1d_backward", "_upsample_nearest_exact2d_backward",
+         "_upsample_nearest_exact3d_backward", "affine_grid_generator",
+         "affine_grid_generator_backward"),
+        _WEIGHTS,
+    ),
+    **dict.fromkeys(
+        ("linalg_inv", "linalg_solve", "linalg_solve_triangular", "linalg_lu_solve"), _SYSTEMS
+    ),
+    **dict.fromkeys(
+        ("mvlgamma", "igamma", "igammac", "special_zeta", "multilabel_margin_loss_forward"),
+        _UNWRITTEN,
+    ),
 }
 
 
@@ -101,6 +118,11 @@ def _mean(x: Array, dim: Any, keepdim: bool, dtype: Any = None) -> Array:
     return np.asarray(reals(np.sum(x, axis=over, keepdims=keepdim)) / n)
 
 
+def _nansum(x: Array, dim: Any, keepdim: bool, dtype: Any) -> Array:
+    numbers = np.where(np.equal(x, x), x, 0)
+    return np.asarray(np.sum(numbers, axis=axes(dim, x.ndim), keepdims=keepdim))
+
+
 def _var(x: Array, dim: Any, correction: Any, keepdim: bool) -> Array:
     over = axes(dim, x.ndim)
     freedom = real(math.prod(x.shape[a] for a in over)) - correction
@@ -156,6 +178,28 @@ def _log_sigmoid_forward(x: Array) -> tuple[Array, Array]:
     return _logsigmoid(x), np.asarray(np.exp(-np.abs(x)))
 
 
+def _log_gamma(x: Any) -> Any:
+    return MP.inf if MP.isinf(x) or (x <= 0 and MP.isint(x)) else MP.re(MP.loggamma(x))
+
+
+def _polygamma(n: int, x: Any) -> Any:
+    if x <= 0 and MP.isint(x):
+        return MP.nan if n % 2 == 0 and x < 0 else MP.inf if n % 2 else -MP.inf
+    return MP.psi(n, x)
+
+
+def _erf_inverse(y: Any) -> Any:
+    return MP.erfinv(y) if abs(y) < 1 else MP.sign(y) * MP.inf if abs(y) == 1 else MP.nan
+
+
+def _bessel(order: int, scaled: bool) -> Reference:
+    def value(x: Any) -> Any:
+        return MP.besseli(order, x) * (MP.exp(-abs(x)) if scaled else 1)
+
+    return each(function(value, largest=20))
+
+
+# Beyond these powers of two the functions are too near their limits to be worth their digits.
 erf, erfc = each(function(MP.erf)), each(function(MP.erfc, largest=40))
 _ROOT2, _ROOT_2_BY_PI = real(2).sqrt(), (2 / PI).sqrt()
 _CUBIC = Real(MP.mpf("0.044715"))
@@ -321,6 +365,18 @@ EXACT: dict[str, Reference] = {
     "log_sigmoid_forward": _log_sigmoid_forward,
     "erf": erf,
     "erfc": erfc,
+    "special_erfcx": lambda x: np.exp(x * x) * erfc(x),
+    "special_log_ndtr": lambda x: np.log(erfc(-x / _ROOT2) / 2),
+    "erfinv": each(function(_erf_inverse)),
+    "special_ndtri": lambda x: _ROOT2 * each(function(_erf_inverse))(2 * x - 1),
+    "lgamma": each(function(_log_gamma)),
+    "digamma": each(function(lambda x: _polygamma(0, x))),
+    "polygamma": lambda n, x: each(function(lambda value: _polygamma(n, value)))(x),
+    "i0": _bessel(0, False),
+    "special_i0e": _bessel(0, True),
+    "special_i1": _bessel(1, False),
+    "special_i1e": _bessel(1, True),
+    "nansum": _nansum,
     "gelu": _gelu,
     "gelu_backward": _gelu_backward,
     "binary_cross_entropy": _bce,

@@ -125,7 +125,8 @@ def decimal(x: float) -> Real:
 
 def real(x: Any) -> Real:
     """``x`` as a ``Real``; ``ProgramError`` for what is no number, or a float that was computed."""
-    value = mpf_of(x)
+    # assigning to one element of an object array may leave a 0-d array there
+    value = mpf_of(x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x)
     if value is None:
         raise ProgramError(f"{x!r} is no number")
     return x if isinstance(x, Real) else Real(value)
@@ -243,7 +244,9 @@ def real_array(array: Any) -> Array:
     if given.dtype == object:
         return reals(given)
     wide = given.astype(np.float64) if given.dtype.kind == "f" else given
-    return each(lambda x: Real(MP.mpf(x)))(np.array(wide.tolist(), dtype=object))
+    flat = np.empty(wide.size, dtype=object)
+    flat[:] = [Real(MP.mpf(x)) for x in wide.ravel().tolist()]
+    return flat.reshape(wide.shape)
 
 
 def floats(array: Array) -> Array:
