@@ -200,7 +200,7 @@ def _bessel(order: int, scaled: bool) -> Reference:
 
 
 # Beyond these powers of two the functions are too near their limits to be worth their digits.
-erf, erfc = each(function(MP.erf)), each(function(MP.erfc, largest=40))
+erf, erfc = each(function(MP.erf, largest=40)), each(function(MP.erfc, largest=40))
 _ROOT2, _ROOT_2_BY_PI = real(2).sqrt(), (2 / PI).sqrt()
 _CUBIC = Real(MP.mpf("0.044715"))
 

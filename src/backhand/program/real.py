@@ -22,8 +22,8 @@ from .reference import Array
 # A context of its own: the digits of mpmath's global one belong to whoever imports it.
 MP = MPContext()
 MP.dps = 50
-# From this power of two on a number counts as infinite inside exp, sin and their like. Their result
-# would fill the memory; float64 ends at 1024.
+# From this power of two on a number counts as infinite inside exp, sin and their like: their work
+# or their result would fill the memory. float64 ends at 1024.
 LARGEST = 4096
 # The shortest decimal of a float that somebody wrote down has no more digits than these.
 WRITTEN = 12
@@ -140,7 +140,7 @@ def divide(a: Any, b: Any) -> Any:
 
 def power(a: Any, b: Any) -> Any:
     """``a ** b`` with the answers of C's ``pow`` at zeros and infinities."""
-    b = bounded(b)
+    b = bounded(b, LARGEST)
     if b == 0 or a == 1:
         return MP.one
     if a != a or b != b:
@@ -154,16 +154,19 @@ def power(a: Any, b: Any) -> Any:
     return MP.nan if a < 0 and not whole else MP.power(a, int(b) if whole else b)
 
 
-def bounded(x: Any, largest: int = LARGEST) -> Any:
+def bounded(x: Any, largest: int) -> Any:
     """``x``, or an infinity where its size is beyond all use."""
     return MP.sign(x) * MP.inf if MP.isfinite(x) and MP.mag(x) > largest else x
 
 
-def function(of: Callable[[Any], Any], largest: int = LARGEST) -> Callable[[Any], Real]:
-    """A function of mpmath numbers as one of ``Real``: where it has no real value, NaN."""
+def function(of: Callable[[Any], Any], largest: int | None = None) -> Callable[[Any], Real]:
+    """A function of mpmath numbers as one of ``Real``: where it has no real value, NaN.
+
+    From the power of two ``largest`` on its argument counts as infinite.
+    """
 
     def apply(x: Any) -> Real:
-        value = of(bounded(mpf_of(x), largest))
+        value = of(mpf_of(x) if largest is None else bounded(mpf_of(x), largest))
         return Real(value if isinstance(value, MP.mpf) else MP.nan)
 
     return apply
@@ -198,20 +201,24 @@ for _name, _unary in {
     "exp": MP.exp,
     "exp2": lambda x: MP.exp(x * MP.ln2),
     "expm1": MP.expm1,
+    "sin": MP.sin,
+    "cos": MP.cos,
+    "tan": MP.tan,
+    "sinh": MP.sinh,
+    "cosh": MP.cosh,
+    "tanh": MP.tanh,
+}.items():
+    setattr(Real, _name, function(_unary, LARGEST))
+
+for _name, _unary in {
     "log": MP.ln,
     "log2": lambda x: MP.ln(x) / MP.ln2,
     "log10": MP.log10,
     "log1p": MP.log1p,
     "sqrt": MP.sqrt,
-    "sin": MP.sin,
-    "cos": MP.cos,
-    "tan": MP.tan,
     "arcsin": MP.asin,
     "arccos": MP.acos,
     "arctan": MP.atan,
-    "sinh": MP.sinh,
-    "cosh": MP.cosh,
-    "tanh": MP.tanh,
     "arcsinh": MP.asinh,
     "arccosh": MP.acosh,
     "arctanh": MP.atanh,
