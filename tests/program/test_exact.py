@@ -110,6 +110,8 @@ CASES = [
     ("tanh_backward", x, unit), ("gelu_backward", x, y, "none"), ("gelu_backward", x, y, "tanh"),
     ("threshold_backward", x, ties, 0), ("softplus_backward", x, y, 1, 20), ("silu_backward", x, y),
     ("attention", cube, cube, cube, None, 0.0, True, None),
+    ("heaviside", ties, y), ("floor_divide", x, 0.3), ("floor_divide", whole, 2),
+    ("argsort", x, 1, True), ("count_nonzero", ties, (0,)),
     ("remainder", x, 0.3), ("floor", x), ("round", x, 1), ("div_mode", x, 0.3, "floor"),
     ("lgamma", 3 * x), ("digamma", positive), ("erfinv", unit), ("i0", x),
     ("xlogy", ties, positive),

@@ -322,6 +322,10 @@ def _logit(x: Array, eps: Any) -> Array:
     return np.asarray(np.log(z / (1 - z)))
 
 
+def _heaviside(x: Array, values: Array) -> Array:
+    return np.where(np.equal(x, 0), values, np.where(np.less(x, 0), 0, np.where(x > 0, 1, x)))
+
+
 def _entr(x: Array) -> Array:
     return np.where(np.less(x, 0), -np.inf, -_times(x, np.log(x)))
 
@@ -400,6 +404,7 @@ EXACT: dict[str, Reference] = {
     "xlogy": lambda x, other: _times(x, np.log(other)),
     "special_xlog1py": lambda x, other: _times(x, np.log1p(other)),
     "special_entr": _entr,
+    "heaviside": _heaviside,
     "sinc": _sinc,
     "logit": _logit,
     "deg2rad": lambda x: x * PI / 180,
