@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -218,14 +219,13 @@ def generate(seed: int, batch: bool = False, kinds: dict[str, float] | None = No
     ]
     wanted = dice.choice([1, 2, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 12])
     tries = 0
-    while len(state.statements) < wanted and tries < 80:
-        tries += 1
-        kind = dice.choices(KINDS, weights)[0][0]
-        try:
-            statement = kind(state)
-            state.attempt(statement)
-        except Unfit:
-            continue
+    with warnings.catch_warnings():  # torch's own, about odd but legal calls
+        warnings.simplefilter("ignore")
+        while len(state.statements) < wanted and tries < 80:
+            tries += 1
+            kind = dice.choices(KINDS, weights)[0][0]
+            with suppress(Unfit):
+                state.attempt(kind(state))
     return _finished(state, seed)
 
 
