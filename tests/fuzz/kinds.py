@@ -228,7 +228,11 @@ def softmax(s: State) -> Statement:
 
 
 def matmul(s: State) -> Statement:
-    """Products in all ranks: whatever two values there are that go together."""
+    """Products in all ranks: whatever two values there are that go together.
+
+    The operands of kron are its own: if they are written to later, autograd does not notice, and
+    its gradient is that of another function.
+    """
     x = s.ranked()
     k = s.size(x, -1)
     fits = s.names(
@@ -245,7 +249,7 @@ def matmul(s: State) -> Statement:
         "torch.mm({0}, {1}.T)", "torch.dot({0}, {1})", "torch.mv({0}, {1})", "{0}.mT @ {1}",
         'torch.einsum("bij,bkj->bik", {0}, {1})', "torch.addmm({0}, {0}, {0})",
         'torch.einsum("i,j->ij", {0}, {1})', "torch.inner({0}, {1})", "torch.tensordot({0}, {1}, 1)",
-        "torch.kron({0}, {1})", "torch.baddbmm({0}, {0}, {1}.mT)", "torch.cdist({0}, {1})",
+        "torch.kron({0} * 1, {1} * 1)", "torch.baddbmm({0}, {0}, {1}.mT)", "torch.cdist({0}, {1})",
     ])  # fmt: skip
     return _new(s, text, [x, y])
 

@@ -17,6 +17,7 @@ from ..program.build import Builder, SizeContext, Var, op
 from ..program.ir import Node, Program, Step, Value, map_arg, values_in, without_dead_nodes
 from ..program.ops import get_op
 from ..rules import NONDIFFERENTIABLE, RULES, Context
+from ..rules.base import LastFirst
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ class _Walk:
             gradients = found.vjp(context)
         except UnsupportedError as error:
             raise UnsupportedError(error.message, step.where, error.hint) from None
+        uses: list[tuple[Value, Var]] = []
         for p, arg in zip(row.params, node.args, strict=True):
             gradient = gradients.get(p.name)
             if gradient is None or p.name not in needed:
@@ -188,7 +190,11 @@ class _Walk:
             pieces = gradient if isinstance(gradient, (tuple, list)) else (gradient,)
             for operand, piece in zip(operands, pieces, strict=True):
                 if piece is not None and operand.name in self.active:
-                    self._add(operand, piece)
+                    uses.append((operand, piece))
+        if isinstance(gradients, LastFirst) and len({o.name for o, _ in uses}) < len(uses):
+            uses.reverse()
+        for operand, piece in uses:
+            self._add(operand, piece)
 
     def _needed(self, node: Node) -> set[str]:
         row = get_op(node.op)
