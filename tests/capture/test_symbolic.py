@@ -226,6 +226,17 @@ def test_a_changed_global_is_derived_anew(derivations, monkeypatch):
     assert len(derivations) == 2
 
 
+def test_an_operand_whose_open_size_comes_to_one_is_broadcast(derivations):
+    def forward(x):
+        half = x[1:, ::2]
+        return torch.fmax(half[..., 1:], half).sum()
+
+    bp = backhand.derive(forward, R(5, 3))
+    for shape in ((5, 3), (7, 3), (7, 4)):
+        agrees(bp, forward, (R(shape),))
+    assert len(derivations) == 1
+
+
 def annotated(
     x: Float[Tensor, "n d"], w: Float[Tensor, "d k"], y: Int[Tensor, " n"], m: Bool[Tensor, "n k"]
 ):

@@ -270,7 +270,11 @@ def reduce_to(g: Var, shape: tuple[object, ...]) -> Var:
         out: Var = op.expand(g, shape)
         return out
     leading = g.rank - len(shape)
-    ones = [leading + i for i, d in enumerate(shape) if d == 1 and g.shape[leading + i] != 1]
+    # An open size may be one, as in (d + 1)//2 - 1 at d = 3: capture noted that it has to be.
+    hint = g.builder.context.hint
+    ones = [
+        leading + i for i, d in enumerate(shape) if hint(d) == 1 != hint(g.shape[leading + i])
+    ]
     lead = list(range(leading))
     if not lead and not ones:
         return g  # the same sizes in other words, as 4*(d//4) and d
