@@ -485,6 +485,60 @@ def test_refusals_name_the_line(forward: Callable[..., Tensor], line: str, words
     assert refusal.value.hint
 
 
+def mixed_add(x: Tensor, w: Tensor) -> Tensor:
+    h = x * 2
+    h.add_(w[:1], alpha=2)
+    return h
+
+
+def mixed_product(x: Tensor, w: Tensor) -> Tensor:
+    h = x * 2
+    h *= w[:1]
+    return h
+
+
+def mixed_quotient_of_a_row(x: Tensor, w: Tensor) -> Tensor:
+    h = x * 2
+    h[0] /= w[0]
+    return h
+
+
+def mixed_copy(x: Tensor, w: Tensor) -> Tensor:
+    h = x * 2
+    h.copy_(w[:1])
+    return h
+
+
+def mixed_assignment(x: Tensor, w: Tensor) -> Tensor:
+    h = x * 2
+    h[1:] = w[:1]
+    return h
+
+
+MIXED = [mixed_add, mixed_product, mixed_quotient_of_a_row, mixed_copy, mixed_assignment]
+
+
+@pytest.mark.parametrize("forward", MIXED, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_update_has_the_dtype_of_what_it_updates(
+    forward: Callable[..., Tensor], dtype: torch.dtype
+) -> None:
+    """Its gradient is computed in that dtype, whatever the other operand's is."""
+    other = torch.float64 if dtype is torch.float32 else torch.float32
+    x, w = (v.to(d) for v, d in zip(inputs(), (dtype, other), strict=True))
+    bp = backhand.derive(forward, x, w)
+    upstream = torch.randn(4, 4, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    out, grads = bp(x, w, upstream=upstream)
+    leaves = [t.clone().requires_grad_() for t in (x, w)]
+    true = forward(*leaves)
+    assert torch.equal(out, true.detach())
+    for ours, theirs in zip(
+        grads.values(), torch.autograd.grad(true, leaves, upstream), strict=True
+    ):
+        assert ours.dtype is theirs.dtype
+        assert torch.equal(ours, theirs)
+
+
 class Counting(torch.nn.Module):
     """A module that changes a buffer and reads it in the same forward pass."""
 

@@ -196,6 +196,25 @@ def _onto(t: Tensor, shape: torch.Size) -> bool:
         return False
 
 
+def clash(written: Tensor, read: Tensor) -> bool:
+    """Whether an update reads memory that it writes to, but not element by element.
+
+    What comes out depends on the order in which torch's kernel goes through the elements.
+    """
+    written, read = written.detach(), read.detach()
+    if written.untyped_storage().data_ptr() != read.untyped_storage().data_ptr():
+        return False
+    same = written.storage_offset() == read.storage_offset() and written.stride() == read.stride()
+    if same and written.shape == read.shape:
+        return False
+    memory = torch.arange(written.untyped_storage().nbytes())
+    a, b = (
+        set(memory.as_strided(t.shape, t.stride(), t.storage_offset()).flatten().tolist())
+        for t in (written, read)
+    )
+    return not a.isdisjoint(b)
+
+
 def _hopeless(t: Tensor) -> bool:
     """A result in which nothing is left to be told: no finite element."""
     return t.is_floating_point() and t.numel() > 0 and not bool(torch.isfinite(t).any())

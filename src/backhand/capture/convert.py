@@ -363,10 +363,10 @@ class Converter:
             # the state of a module that this forward pass may never read again
             member.family.unknown = error.message
             return
-        if new.dtype != old.dtype:
-            new = op.to(new, old.dtype)
         if new.shape != old.shape:
             new = op.expand(new, old.shape)
+        if new.dtype != old.dtype:
+            new = op.to(new, old.dtype) if kind == "copy" else op.stored(new, old.dtype)
         operands = [v.value.name for v in _vars_in((old, *bound.values()))]
         flows = any(v not in self.inert or v in self.frozen for v in operands)
         self._note_inert(new, {"old": old, **bound})

@@ -96,6 +96,12 @@ class _Walk:
         self.renamed: dict[str, Var] = {}
         self.claimed: set[str] = set()  # values that are some operand's gradient already
         self.labels = self._labels()
+        # What an update in place computes has the dtype of its storage only once it is stored
+        # there; autograd knows no such step, and goes on in the storage's dtype.
+        inputs = {v.name for v in program.inputs}
+        self.stored = {
+            v.name for n in program.nodes() if n.op == "stored" for v in n.operands()
+        } - inputs
 
     def _labels(self) -> dict[str, str]:
         """The printed name of each value's gradient: ``d{x}``, made unique."""
@@ -215,7 +221,7 @@ class _Walk:
         else:
             fits = False
         piece = gradient if fits else reduce_to(gradient, operand.shape)
-        if piece.dtype != operand.dtype:
+        if piece.dtype != operand.dtype and operand.name not in self.stored:
             piece = op.to(piece, operand.dtype)
         self.uses[operand.name] = self.uses.get(operand.name, 0) + 1
         total = piece if known is None else known + piece
