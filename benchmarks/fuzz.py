@@ -28,19 +28,19 @@ from tests.fuzz.many import STRETCH, Tally, run_seeds
 PROGRESS = 60  # seconds between two lines on the progress
 
 
-def stretches(first: int, jobs: int, show_close: bool) -> Iterator[tuple[int, Tally]]:
+def stretches(first: int, length: int, jobs: int, show_close: bool) -> Iterator[tuple[int, Tally]]:
     """Stretches of seeds in order, each with the seed after it, without end."""
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     try:
-        starts = count(first, STRETCH)
+        starts = count(first, length)
         waiting = [
-            (seed, pool.submit(run_seeds, seed, STRETCH, show_close))
+            (seed, pool.submit(run_seeds, seed, length, show_close))
             for seed, _ in zip(starts, range(2 * jobs), strict=False)
         ]
         for seed in starts:
             start, future = waiting.pop(0)
-            yield start + STRETCH, future.result()
-            waiting.append((seed, pool.submit(run_seeds, seed, STRETCH, show_close)))
+            yield start + length, future.result()
+            waiting.append((seed, pool.submit(run_seeds, seed, length, show_close)))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -67,7 +67,8 @@ def main() -> int:
     total, after = Tally(), options.seed
     start = said = time.perf_counter()
     try:
-        for after, tally in stretches(options.seed, options.jobs, options.show_close):
+        length = min(STRETCH, options.programs)
+        for after, tally in stretches(options.seed, length, options.jobs, options.show_close):
             total.add(tally)
             for text in (*tally.faults, *tally.rounded):
                 print(text, flush=True)
