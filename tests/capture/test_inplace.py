@@ -24,6 +24,20 @@ def setitem_slice(x: Tensor, w: Tensor) -> Tensor:
     return (h * h).sum()
 
 
+def one_column_into_another(x: Tensor, w: Tensor) -> Tensor:
+    h = x * w
+    h[:, 0] += h[:, 2]
+    h[:, 1:2] = h[:, 3:]
+    return (h * h).sum()
+
+
+def itself_into_itself(x: Tensor, w: Tensor) -> Tensor:
+    h = x * w
+    h.add_(h)
+    h[1:] += h[1:]
+    return (h * h).sum()
+
+
 def setitem_negative(x: Tensor, w: Tensor) -> Tensor:
     h = x * w
     h[-1, 1:-1] = 0.5
@@ -324,6 +338,8 @@ RIGHT = [
     no_grad_view_of_constants,
     no_grad_value_changed_through_a_view,
     returned_after_update,
+    one_column_into_another,
+    itself_into_itself,
 ]
 
 
@@ -453,7 +469,22 @@ def read_a_no_grad_view(x: Tensor, w: Tensor) -> Tensor:
     return (row * w[0]).sum()
 
 
+def read_what_is_overwritten(x: Tensor, w: Tensor) -> Tensor:
+    h = x * w
+    column = h[..., -1]
+    h[...] = column
+    return h.sum()
+
+
+def shift_in_place(x: Tensor, w: Tensor) -> Tensor:
+    h = x * w
+    h[:, 1:] = h[:, :-1]
+    return h.sum()
+
+
 REFUSED = [
+    (read_what_is_overwritten, "h[...] = column", "in another order"),
+    (shift_in_place, "h[:, 1:] = h[:, :-1]", "in another order"),
     (write_to_one_of_several, "first.mul_(w[:2])", "several views"),
     (read_one_of_several, "return (rows[0] * w[1]).sum()", "several views"),
     (read_a_no_grad_view, "return (row * w[0]).sum()", "no_grad"),
