@@ -1,5 +1,6 @@
 """What is derived at one size, state or argument holds at another, or is derived anew."""
 
+import logging
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 import backhand
 from backhand.api import running
-from backhand.errors import InputError
+from backhand.errors import InputError, UnsupportedError
 from examples.article import example_inputs
 from examples.article import forward as article
 
@@ -229,6 +230,32 @@ def test_a_changed_global_is_derived_anew(derivations, monkeypatch):
     monkeypatch.setitem(globals(), "FACTOR", 3.0)
     agrees(bp, forward, (R(3),))
     assert len(derivations) == 2
+
+
+def test_an_operand_whose_open_size_comes_to_one_is_broadcast(derivations):
+    def forward(x):
+        half = x[1:, ::2]
+        return torch.fmax(half[..., 1:], half).sum()
+
+    bp = backhand.derive(forward, R(5, 3))
+    for shape in ((5, 3), (7, 3), (7, 4)):
+        agrees(bp, forward, (R(shape),))
+    assert len(derivations) == 1
+
+
+def test_torch_logs_nothing_of_what_is_handled():
+    """A kernel without a symbolic version is refused in our words, not with torch's traceback."""
+    said: list[logging.LogRecord] = []
+    listener = logging.Handler()
+    listener.emit = said.append
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    log.addHandler(listener)
+    try:
+        with pytest.raises(UnsupportedError, match="cdist_backward"):
+            backhand.derive(lambda x: torch.cdist(x, x[0]).sum(-1), R(4, 3, 2))
+    finally:
+        log.removeHandler(listener)
+    assert not said
 
 
 def annotated(
