@@ -15,6 +15,7 @@ from .capture.inputs import Leaf, flatten
 from .capture.source import location_of_error
 from .checking import Report, verify
 from .checking.verify import autograd_truth, run_lines
+from .emit.assemble import assemble, module_text
 from .emit.listing import (
     Listing,
     compile_function,
@@ -27,14 +28,14 @@ from .emit.listing import (
     with_deletions,
 )
 from .emit.python import Printer
-from .emit.torch_module import torch_module
 from .errors import CaptureError, InputError
-from .longhand import Backward, Namer, backward, expand_plain, recompute
+from .longhand import Backward, Namer, Plan, backward, expand_plain, plan_saving, recompute
+from .operator import Operator
 from .program.invoke import dtype_name
 from .program.ir import Program, Value, without_dead_nodes
 
 SPELLINGS = ("plain", "exact")
-LITERAL = 32  # elements of a constant up to which an emitted module holds it; else an argument
+FORMS = ("longhand",)
 
 
 def derive(
@@ -98,7 +99,7 @@ class Backprop:
         plain = expand_plain(self._walked, captured.context, captured.fakes)
         exact, needed_exact = recompute(self._walked, captured.program)
         plain, needed_plain = recompute(plain, captured.program)
-        namer = Namer(captured.program)
+        namer = self._namer = Namer(captured.program)
         self.program: Program = namer.program(captured.program, needed_exact | needed_plain)
         self._exact, self._plain = namer.backward(exact), namer.backward(plain)
         self._variants: dict[Any, Backprop] = {}
@@ -418,22 +419,62 @@ class Backprop:
             order,
         )
 
-    def emit(self, backend: str = "torch", spelling: str = "plain") -> str:
-        """A complete, importable module as text: ``forward``, ``backward`` and their glue."""
-        if backend != "torch":
-            raise InputError(f"there is no backend named {backend!r}: the backends are torch")
-        derived = self.derived(spelling)
-        return torch_module(
-            self.name,
-            self._forward_program(derived),
-            derived.program,
-            derived.upstream,
-            self.symbols,
-            self._seeds(derived),
-            self.gradient_names,
-            self._parameters,
-            {n: text for n, t in self.captured.constants.items() if (text := _literal(t))},
-        )
+    # shipping
+
+    def form(self, form: str = "longhand", spelling: str = "plain") -> Backward:
+        """The backward program in one of its forms, in one of the two spellings."""
+        if form not in FORMS:
+            raise InputError(f"there is no form {form!r}: the forms are {', '.join(FORMS)}")
+        return self.derived(spelling)
+
+    def saving(
+        self, save: str | Sequence[str] = "fast", form: str = "longhand", spelling: str = "exact"
+    ) -> Plan:
+        """What is saved for the backward pass, with its bytes, and what is computed again.
+
+        ``save`` is ``"fast"``, ``"least"`` (the fewest bytes without doing a contraction again) or
+        the names of exactly what is to be saved.
+        """
+        derived = self.form(form, spelling)
+        forward = self._forward_program(derived)
+        return plan_saving(forward, derived, save, self._namer.forward)
+
+    def emit(
+        self,
+        backend: str = "torch",
+        spelling: str | None = None,
+        form: str = "longhand",
+        save: str | Sequence[str] | None = None,
+    ) -> str:
+        """A complete, importable module as text.
+
+        ``backend`` is ``torch`` (``forward`` and ``backward``), ``numpy`` or ``jax`` (the same
+        without torch), or ``function`` (one differentiable operator for torch, bit for bit
+        autograd's gradients). ``save`` says what the backward pass is given; see ``saving``.
+        """
+        spelling = spelling or ("exact" if backend == "function" else "plain")
+        if save is None and backend == "function":
+            save = "fast"
+        derived = self.form(form, spelling)
+        plan = self.saving(save, form, spelling) if save is not None else None
+        forward = self._forward_program(derived)
+        passes = assemble(self.captured, forward, derived, self.gradient_names, plan)
+        return module_text(backend, passes)
+
+    def function(
+        self,
+        form: str = "longhand",
+        save: str | Sequence[str] = "fast",
+        operator: str | None = None,
+    ) -> Operator:
+        """The forward pass as one differentiable operator: call it like any torch function.
+
+        Its arguments are the inputs in order (a module's parameters after the others). It works
+        under ``torch.compile``, ``torch.func``, autocast and in ``DistributedDataParallel``.
+        ``operator="mylib::name"`` registers it with ``torch.library`` as well and calls that, which
+        a compiler keeps whole.
+        """
+        return Operator(self, form, save, operator)
 
     def __repr__(self) -> str:
         return f"<backhand.Backprop of {self.name}: {len(self.gradient_names)} gradients>"
@@ -443,13 +484,6 @@ def _copies(arguments: Any) -> Any:
     return pytree.tree_map(
         lambda a: a.detach().clone() if isinstance(a, torch.Tensor) else a, arguments
     )
-
-
-def _literal(constant: torch.Tensor) -> str:
-    """A tensor that the forward pass makes or reads, as an expression; ``""`` if it is large."""
-    if constant.numel() > LITERAL or not bool(torch.isfinite(constant).all()):
-        return ""
-    return f"torch.tensor({constant.tolist()!r}, dtype={constant.dtype})"
 
 
 def _described(leaf: Leaf) -> str:
