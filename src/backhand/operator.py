@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
-from .capture import fits
+from .capture import Captured, fits
+from .capture.inputs import Leaf
 from .errors import InputError
 
-if TYPE_CHECKING:
-    from .api import Backprop
-
 _serial = count()
+
+
+class Derivation(Protocol):
+    """What an operator needs to know of ``Backprop``."""
+
+    name: str
+    captured: Captured
+
+    @property
+    def leaves(self) -> list[Leaf]: ...
+
+    def emit(
+        self,
+        backend: str,
+        spelling: str | None = ...,
+        form: str = ...,
+        save: str | Sequence[str] | None = ...,
+    ) -> str: ...
+
+    def specialised(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Derivation: ...
 
 
 class Operator:
@@ -29,14 +47,14 @@ class Operator:
 
     def __init__(
         self,
-        derivation: Backprop,
+        derivation: Derivation,
         form: str,
         save: str | Sequence[str],
         operator: str | None,
     ) -> None:
         self.derivation = derivation
         self.form, self.save, self.operator = form, save, operator
-        self.source = derivation.emit("function", form=form, save=save)
+        self.source = derivation.emit("function", None, form, save)
         space = _loaded(self.source, derivation.name)
         call = space[derivation.name]
         self.registered = None

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..longhand import Backward, Plan
 from ..program.invoke import dtype_name
 from ..program.ir import Program
+from .array_module import jax_module, numpy_module
 from .function_module import function_module
 from .passes import Output, Passes
 from .torch_module import torch_module
@@ -23,6 +24,8 @@ LITERAL = 32  # elements of a constant up to which an emitted module holds it; e
 BACKENDS: Mapping[str, Callable[[Passes], str]] = {
     "torch": torch_module,
     "function": function_module,
+    "numpy": numpy_module,
+    "jax": jax_module,
 }
 
 
