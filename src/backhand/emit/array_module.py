@@ -13,7 +13,7 @@ from .array_library import HELPERS, needed
 from .array_spelling import JAX, NUMPY
 from .backend import Backend
 from .layout import WIDTH
-from .listing import names_in, preamble, print_backward, printed_name, size_names
+from .listing import names_in, preamble, print_backward, printed_name, read_before, size_names
 from .passes import Passes, indented, structure_text, unique, wrapped
 from .python import Line, Printer
 from .torch_module import described_inputs, seed_lines
@@ -25,6 +25,7 @@ _SPECIAL = {
     "jax": "import jax.scipy.special as sp",
 }
 _DRAWS = {"numpy": "rng", "jax": "key"}
+_OURS = ("np", "jnp", "jax", "sp", "math", "itertools", "saved", "outputs")
 _PREFIX = {"numpy": "np", "jax": "jnp"}
 
 
@@ -50,8 +51,7 @@ class _Module:
             node.outs[0] for node in forward.nodes() if get_op(node.op).random
         ]
         p.reserved(
-            ("np", "jnp", "jax", "sp", "math", "itertools", "saved", "outputs", *HELPERS[backend.name],
-             *([_DRAWS[backend.name]] if self.draws else []))
+            (*_OURS, *HELPERS[backend.name], *([_DRAWS[backend.name]] if self.draws else []))
         )
         for v in (*forward.values(), *p.backward.values()):
             if v.dtype == "bfloat16" and backend.name == "numpy":
@@ -64,7 +64,10 @@ class _Module:
         listing = print_backward(
             p.backward, p.backward.symbols, seeds, width=WIDTH - 4, backend=self.backend
         )
-        read = names_in((*listing.preamble, *seeds, *(line.text for line in listing.lines)))
+        results = [printed_name(v) for v in p.backward.outputs]
+        read = read_before(
+            (*listing.preamble, *seeds, *(line.text for line in listing.lines), *results)
+        )
         ups = [] if seeds else p.ups
         known = [*p.inputs, *(printed_name(v) for v in p.forward.values())]
         saved = unique(n for n in known if n in read and n not in ups and n not in p.constants)

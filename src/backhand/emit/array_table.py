@@ -3,8 +3,8 @@
 ``np`` is the library (``numpy`` or ``jax.numpy``), ``sp`` its special functions, ``out_shape`` and
 ``out_dtype`` the result's, a name that starts with an underscore a helper that the module is given
 (see ``array_helpers.py``). A keyword argument that holds None, False or () is left out, and so is a
-last positional one; ``*`` writes a tuple out. Operators spelled by a sign need no row. ``{numpy}`` and ``{jax}`` begin rows
-for one of the two.
+last positional one; ``*`` writes a tuple out. Operators spelled by a sign need no row. ``{numpy}``
+and ``{jax}`` begin rows for one of the two.
 """
 
 from __future__ import annotations

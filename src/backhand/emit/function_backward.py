@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .layout import WIDTH, broken
-from .listing import names_in, preamble, printed_name, size_names
+from .listing import names_in, preamble, printed_name, read_before, size_names
 from .passes import Passes
 from .python import Line, Printer
 
@@ -67,7 +67,7 @@ def backward_lines(p: Passes) -> tuple[Body, set[str]]:
         (name, f"{result} if wants_{name} else None" if _passed_on(result, lines) else result)
         for name, result in wants.items()
     ]
-    read = names_in((*head, *(line.text for line in lines), *results))
+    read = read_before((*head, *(line.text for line in lines), *results))
     return Body(tuple(out), tuple(given)), read
 
 

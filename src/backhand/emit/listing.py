@@ -126,6 +126,17 @@ def names_in(texts: Iterable[str]) -> set[str]:
     return {name for text in texts for name in re.findall(r"(?<![.\w])[^\W\d]\w*", text)}
 
 
+def read_before(statements: Iterable[str]) -> set[str]:
+    """The names that statements read before they assign them: what must be given to them."""
+    made: set[str] = set()
+    read: set[str] = set()
+    for text in statements:
+        targets, equals, value = text.partition(" = ")
+        read |= names_in([value if equals else text]) - made
+        made |= names_in([targets]) if equals else set()
+    return read
+
+
 def print_forward(
     program: Program, symbols: Sequence[Symbol]
 ) -> tuple[list[Line], tuple[str, ...]]:

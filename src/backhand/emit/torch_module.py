@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .layout import WIDTH
-from .listing import names_in, print_backward, print_forward, printed_name, shape_text
+from .listing import print_backward, print_forward, printed_name, read_before, shape_text
 from .passes import Passes, indented, unique, wrapped
 
 
@@ -18,7 +18,10 @@ def torch_module(passes: Passes) -> str:
     seeds = seed_lines(p, "torch.ones_like({})")
     ups = [] if seeds else p.ups
     listing = print_backward(p.backward, p.backward.symbols, seeds, width=WIDTH - 4)
-    read = names_in((*listing.preamble, *seeds, *(line.text for line in listing.lines)))
+    results = [printed_name(v) for v in p.backward.outputs]
+    read = read_before(
+        (*listing.preamble, *seeds, *(line.text for line in listing.lines), *results)
+    )
     known = [*p.inputs, *(printed_name(v) for v in p.forward.values())]
     saved = unique(n for n in known if n in read and n not in ups and n not in p.constants)
     lines, head = print_forward(p.forward, p.symbols)

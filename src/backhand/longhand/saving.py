@@ -6,6 +6,7 @@ that a gradient has the same bits whatever is saved.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -73,7 +74,8 @@ class Plan:
         lines = [f"saved: {self.bytes:,} bytes at the example's sizes"]
         lines += [f"  {name:<{wide}}  {what}" for name, what in rows]
         again = ", ".join(_printed(v) for v in self.recomputed if v.var is not None)
-        return "\n".join([*lines, f"recomputed: {again or 'nothing'}"])
+        more = textwrap.wrap(f"recomputed: {again or 'nothing'}", 98, subsequent_indent="  ")
+        return "\n".join([*lines, *more])
 
 
 def _printed(value: Value) -> str:
@@ -223,8 +225,14 @@ class _Facts:
             saved.add(by_text[text])
         missing = [name for name in self._reached(saved) if not self._makeable(name, saved)]
         if missing:
-            why = "; ".join(f"{self._texts([n])[0]} ({self._reason(n)})" for n in missing)
-            raise InputError(f"save: these names are not enough, the backward pass needs {why}")
+            inputs = self._texts(n for n in missing if n in self.inputs)
+            drawn = self._texts(n for n in missing if n not in self.inputs)
+            why = [f"the inputs {', '.join(inputs)}"] if inputs else []
+            why += [f"{', '.join(drawn)}, random numbers that are drawn once"] if drawn else []
+            raise InputError(
+                f"save: these names are not enough, the backward pass also needs "
+                f"{' and '.join(why)}"
+            )
         unused = [n for n in saved if n not in self._reached(saved)]
         if unused:
             raise InputError(
@@ -232,9 +240,6 @@ class _Facts:
                 f"{', '.join(self._texts(unused))}"
             )
         return saved
-
-    def _reason(self, name: str) -> str:
-        return "an input" if name in self.inputs else "random numbers are drawn once"
 
     def _makeable(self, name: str, saved: Collection[str]) -> bool:
         node = self.producers.get(name)
