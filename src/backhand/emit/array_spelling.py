@@ -107,6 +107,12 @@ def refused(library: str) -> dict[str, tuple[str, str]]:
 
 def _call(library: str) -> Callable[[Speaker, Op, Node], Piece]:
     def call(p: Speaker, op: Op, node: Node) -> Piece:
+        if _of_a_scalar(op, node):
+            if op.kind == "index" or op.outs != 1:
+                hint = "leave it out: it changes nothing"
+                raise UnsupportedError(f"{library} has no {op.name} of a scalar", None, hint)
+            if op.name in _UNCHANGED:
+                return p.piece(node.args[op.index("x")])
         template = rows(library).get(op.name)
         if template is not None:
             return _Template(p, op, node, library).piece(template)
@@ -117,6 +123,15 @@ def _call(library: str) -> Callable[[Speaker, Op, Node], Piece]:
         raise UnsupportedError(f"{library} cannot say {op.name}: {reason}", None, hint)
 
     return call
+
+
+# Operators that leave a scalar as it is, and an axis that torch lets one name.
+_UNCHANGED = frozenset({"cumsum", "cumprod", "logcumsumexp", "transpose", "permute", "flip"})
+
+
+def _of_a_scalar(op: Op, node: Node) -> bool:
+    x = next(node.operands(), None)
+    return x is not None and not x.shape and any(q.name.startswith("dim") for q in op.params)
 
 
 def _helper(p: Speaker, op: Op, node: Node, helper: str) -> Piece:
@@ -301,6 +316,23 @@ def _split(p: Speaker, node: Node) -> Piece:
     return f"{_module(p)}.split({p.piece(x)[0]}, [{', '.join(at)}], {dim})", ATOM
 
 
+def _clamp(p: Speaker, node: Node) -> Piece:
+    x, low, high = (None if a is None else p.piece(a)[0] for a in node.args)
+    if low is None or high is None:
+        return f"{_module(p)}.{'minimum' if low is None else 'maximum'}({x}, {low or high})", ATOM
+    return f"{_module(p)}.clip({x}, {low}, {high})", ATOM
+
+
+def _cat(p: Speaker, node: Node) -> Piece:
+    tensors, dim = node.args
+    assert isinstance(tensors, tuple)
+    rank = len(node.outs[0].shape)
+    # torch lets an empty vector join anything
+    joined = tuple(t for t in tensors if isinstance(t, Value) and len(t.shape) == rank)
+    rest = "" if dim == 0 else f", {p.piece(dim)[0]}"
+    return f"{_module(p)}.concatenate({p.piece(joined)[0]}{rest})", ATOM
+
+
 def _roll(p: Speaker, node: Node) -> Piece:
     x, shifts, dims = node.args
     if dims == () and isinstance(shifts, tuple):
@@ -425,6 +457,8 @@ CUSTOM: dict[str, Custom] = {
     "split_with_sizes": _split,
     "chunk": _split,
     "roll": _roll,
+    "cat": _cat,
+    "clamp": _clamp,
     "index_put": _index_put,
     "index_put_at": _index_put,
     "scatter": _scatter(False),

@@ -39,7 +39,9 @@ def backward_lines(p: Passes) -> tuple[Body, set[str]]:
     head = preamble(symbols, names_in(line.text for line in lines))
     out: list[str] = [*head, *conditions.definitions]
     conditional = [
-        name for name, result in wants.items() if _made_under(result, lines, need, p.gradients)
+        name
+        for name, result in wants.items()
+        if result not in p.ups and _made_under(result, lines, need, p.gradients)
     ]
     if conditional:
         targets = " = ".join(wants[name] for name in conditional)
@@ -63,17 +65,17 @@ def backward_lines(p: Passes) -> tuple[Body, set[str]]:
             if gone:
                 out.append(" " * margin + f"del {', '.join(gone)}")
         position += len(made)
+
+    def passed_on(result: str) -> bool:
+        """Whether a gradient is what came in, or began as that."""
+        return result in p.ups or not any(result in line.targets for line in lines)
+
     given = [
-        (name, f"{result} if wants_{name} else None" if _passed_on(result, lines) else result)
+        (name, f"{result} if wants_{name} else None" if passed_on(result) else result)
         for name, result in wants.items()
     ]
     read = read_before((*head, *(line.text for line in lines), *results))
     return Body(tuple(out), tuple(given)), read
-
-
-def _passed_on(result: str, lines: Sequence[Line]) -> bool:
-    """Whether a gradient is no statement's value but what came in."""
-    return not any(result in line.targets for line in lines)
 
 
 def _needed(lines: Sequence[Line], wants: Mapping[str, str]) -> dict[int, Wants]:

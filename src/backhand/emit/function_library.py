@@ -22,12 +22,11 @@ def register_lines(f: Function) -> list[str]:
     takes_back = [*(f"{kinds[n]} {n}" for n in given), *(f"Tensor {u}" for u in p.ups)]
     random = any(get_op(node.op).random for node in p.forward.nodes())
     tags = ["        tags=torch.Tag.nondeterministic_seeded,"] if random else []
-    of_kept = packed(f.kept) if f.kept else "_"
     spare = f.saved[0] if f.saved else p.ups[0]
     copied = _copied_gradients(f)
     own = [f"for i in {packed([str(i) for i in copied])}:  # an operator owns what it returns",
-           "    if found[i] is not None:",
-           "        found[i] = found[i].clone()"] if copied else []
+           "    if _found[i] is not None:",
+           "        _found[i] = _found[i].clone()"] if copied else []
     many = len(p.inputs) > 1
     passed = [
         *(["*ctx.saved_tensors"] if f.saved else []),
@@ -36,7 +35,7 @@ def register_lines(f: Function) -> list[str]:
         "list(ctx.needs_input_grad)",
     ]
     signature = ["ctx", *f.incoming, *(["*_"] if f.kept else [])]
-    result = "found" if many else "[found]"
+    result = "_found" if many else "[_found]"
     return [
         f'def register(name="backhand::{p.name}"):',
         '    """Register the passes with torch.library; returns the function that calls them.',
@@ -47,15 +46,15 @@ def register_lines(f: Function) -> list[str]:
         "",
         *wrapped([f"def run({', '.join(p.inputs)}):"]),
         *wrapped(
-            [f"{packed(f.outputs)}, {of_kept} = _forward({', '.join(p.inputs)})",
+            [f"{returned(outs)} = _forward({', '.join(p.inputs)})",
              f"return {', '.join(_owned(f, outs))}"], 8
         ),
         "",
         *wrapped([f"def run_backward({', '.join([*given, *p.ups, 'wants'])}):"]),
-        *wrapped([f"found = list(_backward({', '.join(f.arguments)}))"], 8),
+        *wrapped([f"_found = list(_backward({', '.join(f.arguments)}))"], 8),
         *(f"        {line}" for line in own),
-        f"        found = [{spare}.new_empty(0) if g is None else g for g in found]",
-        f"        return {'tuple(found)' if many else 'found[0]'}",
+        f"        _found = [{spare}.new_empty(0) if g is None else g for g in _found]",
+        f"        return {'tuple(_found)' if many else '_found[0]'}",
         "",
         "    operator = torch.library.custom_op(",
         "        name,",
@@ -73,11 +72,11 @@ def register_lines(f: Function) -> list[str]:
         "    operator.register_fake(run)",
         "    operator_backward.register_fake(run_backward)",
         "",
-        "    def setup_context(ctx, inputs, output):",
+        "    def setup_context(ctx, _inputs, _outputs):",
         *wrapped(
             [
-                f"{returned(p.inputs)} = inputs",
-                f"{returned(outs) if len(outs) > 1 else outs[0]} = output",
+                f"{returned(p.inputs)} = _inputs",
+                f"{returned(outs) if len(outs) > 1 else outs[0]} = _outputs",
                 f"ctx.save_for_backward({', '.join(f.saved)})",
                 *(f"ctx.{n} = {n}" for n in f.numbers),
                 *(f"ctx.{of}_shape = {of}.shape" for of in f.optional),
@@ -87,7 +86,7 @@ def register_lines(f: Function) -> list[str]:
         "",
         *wrapped([f"def differentiate({', '.join(signature)}):"]),
         *(f"        {line}" for line in f.zeros()),
-        *wrapped([f"found = operator_backward({', '.join(passed)})"], 8),
+        *wrapped([f"_found = operator_backward({', '.join(passed)})"], 8),
         f"        asked = zip({result}, ctx.needs_input_grad, strict=True)",
         "        return tuple(g if wanted else None for g, wanted in asked)",
         "",

@@ -17,9 +17,8 @@ from .listing import preamble, print_forward, printed_name, size_names
 from .passes import Passes, indented, packed, returned, structure_text, unique, wrapped
 from .torch_module import constant_lines, described_inputs
 
-RESERVED = ("torch", "math", "ctx", "wants", "again", "outputs", "kept", "register", "inputs",
-            "output", "operator", "operator_backward", "_forward", "_backward", "_check",
-            "_expect", "_require")
+RESERVED = ("torch", "math", "ctx", "wants", "again", "register", "operator", "_inputs", "_outputs",
+            "_found", "_forward", "_backward", "_check", "_expect", "_require")
 
 
 def function_module(passes: Passes) -> str:
@@ -115,10 +114,10 @@ class Function:
 
     def _forward(self) -> list[str]:
         lines, head = print_forward(self.p.forward, self.p.symbols)
-        result = f"return {packed(self.outputs)}, {packed(self.kept)}"
+        result = f"return {returned([*self.outputs, *self.kept])}"
         return [
             *wrapped([f"def _forward({', '.join(self.p.inputs)}):"], 0),
-            '    """The outputs, and what else the backward pass reads."""',
+            '    """The outputs, then what else the backward pass reads."""',
             *wrapped([*head, *(line.text for line in lines), result]),
         ]
 
@@ -142,8 +141,8 @@ class Function:
             of for of in self.outputs if of not in self.ups and self.values[of].floating
         ]
         context = [
-            f"{returned(p.inputs)} = inputs",
-            f"{returned(outs)} = output",
+            f"{returned(p.inputs)} = _inputs",
+            f"{returned(outs)} = _outputs",
             "ctx.set_materialize_grads(False)",
             *([f"ctx.mark_non_differentiable({', '.join(fixed)})"] if fixed else []),
             f"ctx.save_for_backward({', '.join(self.saved)})",
@@ -157,8 +156,8 @@ class Function:
                 "    raise RuntimeError(",
                 f'        "{p.name} is differentiable once: what it saved besides its inputs does '
                 'not "',
-                '        "lead back to them. Emitted with save=[...], inputs only, it is '
-                'differentiable twice"',
+                '        "lead back to them. With save=[...], inputs only, it is twice '
+                'differentiable"',
                 "    )",
             ]
         body += self.zeros()
@@ -181,12 +180,10 @@ class Function:
             "",
             "    @staticmethod",
             *wrapped([f"def forward({', '.join(p.inputs)}):"]),
-            *wrapped(
-                [f"outputs, kept = _forward({', '.join(p.inputs)})", "return (*outputs, *kept)"], 8
-            ),
+            *wrapped([f"return _forward({', '.join(p.inputs)})"], 8),
             "",
             "    @staticmethod",
-            "    def setup_context(ctx, inputs, output):",
+            "    def setup_context(ctx, _inputs, _outputs):",
             *wrapped(context, 8),
             "",
             "    @staticmethod",

@@ -28,6 +28,9 @@ def broken(text: str, width: int = WIDTH, suffix: str = "") -> list[str]:
     if len(text) + len(suffix) <= width:
         return [text + suffix]
     target, equals, value = _assignment(text)
+    if len(target) > width // 2 and commas(target):
+        first, *rest = broken(f") = {value}", width, suffix) if value else [")"]
+        return ["(", *_body(target, width, INDENT), first, *rest]
     lines = _bracketed(value, width, 0, len(target + equals), len(suffix))
     lines[0] = target + equals + lines[0]
     lines[-1] += suffix

@@ -102,6 +102,8 @@ def plan_saving(
         if save not in ("fast", "least"):
             raise InputError(f"save must be fast, least or a list of names, not {save!r}")
         saved = facts.fast() if save == "fast" else facts.least()
+        while made := facts.made_anyway(saved):
+            saved -= made
     else:
         saved = facts.chosen(save)
     return facts.plan(saved)
@@ -233,6 +235,11 @@ class _Facts:
                 f"save: these names are not enough, the backward pass also needs "
                 f"{' and '.join(why)}"
             )
+        if made := self.made_anyway(saved):
+            raise InputError(
+                f"save: {', '.join(self._texts(made))} is made again together with another value "
+                f"of the same operator: leave it out, or save that value too"
+            )
         unused = [n for n in saved if n not in self._reached(saved)]
         if unused:
             raise InputError(
@@ -240,6 +247,12 @@ class _Facts:
                 f"{', '.join(self._texts(unused))}"
             )
         return saved
+
+    def made_anyway(self, saved: Collection[str]) -> set[str]:
+        """Saved values of operators that run again for the sake of another of their results."""
+        again = [n for n in self._reached(saved) if n not in saved and n in self.producers]
+        outs = {out.name for name in again for out in self.producers[name].outs}
+        return {name for name in saved if name in outs}
 
     def _makeable(self, name: str, saved: Collection[str]) -> bool:
         node = self.producers.get(name)
