@@ -21,6 +21,7 @@ from ..emit.listing import (
     printed_name,
 )
 from ..errors import CaptureError, InputError, InternalError, own_faults
+from ..operator import Operator
 from ..program.invoke import dtype_name
 from .text import Derivation, described
 
@@ -313,6 +314,21 @@ class Backprop(Derivation):
         printed = {v.name: printed_name(v) for v in derived.program.values()}
         names = {of: printed.get(name) for of, name in derived.gradients.items()}
         return {of: space[label] for of, label in names.items() if label in space}
+
+    def function(
+        self,
+        form: str = "longhand",
+        save: str | Sequence[str] = "fast",
+        operator: str | None = None,
+    ) -> Operator:
+        """The forward pass as one differentiable operator: call it like any torch function.
+
+        Its arguments are the inputs in order (a module's parameters after the others). It works
+        under ``torch.compile``, ``torch.func``, autocast and in ``DistributedDataParallel``.
+        ``operator="mylib::name"`` registers it with ``torch.library`` as well and calls that, which
+        a compiler keeps whole.
+        """
+        return Operator(self, form, save, operator)
 
     def __repr__(self) -> str:
         return f"<backhand.Backprop of {self.name}: {len(self.gradient_names)} gradients>"

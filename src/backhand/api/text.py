@@ -10,6 +10,7 @@ import torch
 
 from ..capture import Captured, holds_at
 from ..capture.inputs import Leaf
+from ..emit.assemble import assemble, module_text
 from ..emit.listing import (
     Listing,
     compile_function,
@@ -22,9 +23,8 @@ from ..emit.listing import (
     with_deletions,
 )
 from ..emit.python import Printer
-from ..emit.torch_module import torch_module
 from ..errors import InputError
-from ..longhand import Backward, Namer, backward, expand_plain, recompute
+from ..longhand import Backward, Namer, Plan, backward, expand_plain, plan_saving, recompute
 from ..program.invoke import dtype_name
 from ..program.ir import Program, without_dead_nodes
 from ..shorthand import Region, Shorthand, shorthand
@@ -32,7 +32,6 @@ from .closed import ClosedForm, closed_form
 
 SPELLINGS = ("plain", "exact")
 FORMS = ("longhand", "shorthand")
-LITERAL = 32  # elements of a constant up to which an emitted module holds it; else an argument
 
 
 class Derivation:
@@ -198,29 +197,39 @@ class Derivation:
         wanted = set(self._names)
         return tuple(v.name for v in self.program.inputs if v.name in wanted & reached.keys())
 
-    def emit(self, backend: str = "torch", spelling: str = "plain") -> str:
-        """A complete, importable module as text: ``forward``, ``backward`` and their glue."""
-        if backend != "torch":
-            raise InputError(f"there is no backend named {backend!r}: the backends are torch")
-        derived = self.derived(spelling)
-        return torch_module(
-            self.name,
-            self._forward_program(derived),
-            derived.program,
-            derived.upstream,
-            self.symbols,
-            self._seeds(derived),
-            self.gradient_names,
-            self._parameters,
-            {n: text for n, t in self.captured.constants.items() if (text := _literal(t))},
-        )
+    def saving(
+        self, save: str | Sequence[str] = "fast", form: str = "longhand", spelling: str = "exact"
+    ) -> Plan:
+        """What is saved for the backward pass, with its bytes, and what is computed again.
 
+        ``save`` is ``"fast"``, ``"least"`` (the fewest bytes without doing a contraction again) or
+        the names of exactly what is to be saved.
+        """
+        derived = self.form(form, spelling)
+        forward = self._forward_program(derived, form)
+        return plan_saving(forward, derived, save, self._namer.forward)
 
-def _literal(constant: torch.Tensor) -> str:
-    """A tensor that the forward pass makes or reads, as an expression; ``""`` if it is large."""
-    if constant.numel() > LITERAL or not bool(torch.isfinite(constant).all()):
-        return ""
-    return f"torch.tensor({constant.tolist()!r}, dtype={constant.dtype})"
+    def emit(
+        self,
+        backend: str = "torch",
+        spelling: str | None = None,
+        form: str = "longhand",
+        save: str | Sequence[str] | None = None,
+    ) -> str:
+        """A complete, importable module as text.
+
+        ``backend`` is ``torch`` (``forward`` and ``backward``), ``numpy`` or ``jax`` (the same
+        without torch), or ``function`` (one differentiable operator for torch, bit for bit
+        autograd's gradients). ``save`` says what the backward pass is given; see ``saving``.
+        """
+        spelling = spelling or ("exact" if backend == "function" else "plain")
+        if save is None and backend == "function":
+            save = "fast"
+        derived = self.form(form, spelling)
+        plan = self.saving(save, form, spelling) if save is not None else None
+        forward = self._forward_program(derived, form)
+        passes = assemble(self.captured, forward, derived, self.gradient_names, plan)
+        return module_text(backend, passes)
 
 
 def _differentiable(captured: Captured) -> list[str]:

@@ -15,14 +15,22 @@ from .text import check_output, clean, write_file
 @click.command("derive")
 @target_options
 @click.option(
-    "--emit", type=click.Choice(["torch"]), help="Write a complete, importable module instead."
+    "--emit",
+    type=click.Choice(["torch", "function", "numpy", "jax"]),
+    help="Write a complete, importable module instead: both passes for a library, or one "
+    "differentiable operator (function).",
+)
+@click.option(
+    "--save",
+    metavar="fast|least|NAMES",
+    help="What an emitted module keeps for its backward pass: what it reads, the fewest bytes, or "
+    "exactly these values, comma-separated.",
 )
 @click.option(
     "--spelling",
     type=click.Choice(["plain", "exact"]),
-    default="plain",
-    show_default=True,
-    help="plain: the formulas as people write them. exact: bit for bit what autograd computes.",
+    help="plain: the formulas as people write them. exact: bit for bit what autograd computes.  "
+    "[default: plain; exact for --emit function]",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
 @click.option("--force", is_flag=True, help="Overwrite the output file.")
@@ -33,7 +41,8 @@ def derive(
     form: str,
     wrt: str | None,
     emit: str | None,
-    spelling: str,
+    save: str | None,
+    spelling: str | None,
     output: str | None,
     force: bool,
 ) -> None:
@@ -44,8 +53,13 @@ def derive(
     """
     if output is not None:
         check_output(output, force)  # before the work is done
+    if save is not None and not emit:
+        raise InputError("--save says what an emitted module keeps: give --emit as well")
     bp, _ = derive_target(target, inputs, at, wrt)
-    text = bp.emit(emit, spelling) if emit else bp.listing(spelling, form=form).source
+    if emit:
+        text = bp.emit(emit, spelling, form, _kept(save))
+    else:
+        text = bp.listing(spelling or "plain", form=form).source
     text = clean(text)  # it quotes the user's source
     ast.parse(text)
     if output is not None:
@@ -66,3 +80,10 @@ def _check_encoding(text: str) -> None:
             f"the output's encoding ({encoding}) has no {text[error.start]!r}: write to a file "
             "with -o FILE, or set PYTHONIOENCODING=utf-8"
         ) from None
+
+
+def _kept(save: str | None) -> str | list[str] | None:
+    """``--save``: a policy, or the names of what is kept."""
+    if save is None or save in ("fast", "least"):
+        return save
+    return [name.strip() for name in save.split(",") if name.strip()]
