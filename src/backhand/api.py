@@ -31,6 +31,7 @@ from .emit.python import Printer
 from .errors import CaptureError, InputError
 from .longhand import Backward, Namer, Plan, backward, expand_plain, plan_saving, recompute
 from .operator import Operator
+from .program.cost import Cost, cost
 from .program.invoke import dtype_name
 from .program.ir import Program, Value, without_dead_nodes
 
@@ -127,6 +128,13 @@ class Backprop:
     def longhand(self) -> Listing:
         """The backward pass, one ``d{x}`` per step, as it is printed for people."""
         return self.listing("plain")
+
+    def cost(self, form: str = "longhand", at: Mapping[str, int] | None = None) -> Cost:
+        """Statements, passes over large tensors, bytes moved and saved of one form.
+
+        ``at`` gives symbolic sizes by name; the others have the example's values.
+        """
+        return cost(self.program, self.form(form).program, at)
 
     def _seeds(self, derived: Backward) -> list[str]:
         """``dloss = …`` for a scalar loss; other upstreams are arguments."""
