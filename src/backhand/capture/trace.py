@@ -142,7 +142,9 @@ class CaptureMode(TorchFunctionMode):
         self.refusals.check(func, frame, args, kwargs)
         # What is made from here on belongs to this call, the tensors of a range included.
         proxy_mode = get_proxy_mode()
-        assert proxy_mode is not None
+        if proxy_mode is None:
+            # the tracer at work on a size (0.1 / n, n**-0.5): it makes a float of it by itself
+            return func(*args, **kwargs)
         graph = proxy_mode.tracer.graph
         before = graph._root.prev  # the last node so far
         if func == _DATA_GET:
