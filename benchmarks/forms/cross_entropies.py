@@ -57,8 +57,7 @@ def cross_entropy_backward(dloss, logits, lse, Yb):
     n = logits.shape[0]
     scale = dloss / n
     dlogits = torch.exp(logits - lse[:, None]) * scale
-    dlogits[torch.arange(n), Yb] -= scale
-    return (dlogits,)
+    return (dlogits.scatter_add_(1, Yb[:, None], -scale.expand(n, 1)),)
 
 
 def cross_entropy_rows(logits, Yb):
@@ -86,8 +85,7 @@ def cross_entropy_rows_forward(logits, Yb):
 
 def cross_entropy_rows_backward(dlosses, logits, lse, Yb):
     dlogits = torch.exp(logits - lse[:, None]) * dlosses[:, None]
-    dlogits[torch.arange(logits.shape[0]), Yb] -= dlosses
-    return (dlogits,)
+    return (dlogits.scatter_add_(1, Yb[:, None], -dlosses[:, None]),)
 
 
 def label_smoothing(logits, Yb):
@@ -121,8 +119,8 @@ def label_smoothing_backward(dloss, logits, lse, Yb):
     n, k = logits.shape
     scale = dloss / n
     dlogits = (torch.exp(logits - lse[:, None]) - SMOOTHING / k) * scale
-    dlogits[torch.arange(n), Yb] -= (1 - SMOOTHING) * scale
-    return (dlogits,)
+    true = (SMOOTHING - 1) * scale.expand(n, 1)
+    return (dlogits.scatter_add_(1, Yb[:, None], true),)
 
 
 def soft_targets(logits, q):
@@ -208,14 +206,12 @@ def focal_forward(logits, Yb):
 
 
 def focal_backward(dloss, logits, lse, Yb):
-    rows = torch.arange(logits.shape[0])
-    logpt = logits[rows, Yb] - lse
+    logpt = logits.gather(1, Yb[:, None]) - lse[:, None]
     pt = logpt.exp()
     slope = GAMMA * (1 - pt) ** (GAMMA - 1) * pt * logpt - (1 - pt) ** GAMMA
     slope = slope * dloss / logits.shape[0]
-    dlogits = torch.exp(logits - lse[:, None]) * -slope[:, None]
-    dlogits[rows, Yb] += slope
-    return (dlogits,)
+    dlogits = torch.exp(logits - lse[:, None]) * -slope
+    return (dlogits.scatter_add_(1, Yb[:, None], slope),)
 
 
 def info_nce(a, b):

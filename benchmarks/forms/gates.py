@@ -100,11 +100,11 @@ def bce_exp(z, t):
 
 def bce_forward(z, t):
     loss = (F.softplus(z) - z * t).mean()
-    return loss, z, t
+    return loss, torch.sigmoid(z) - t
 
 
-def bce_backward(dloss, z, t):
-    return ((torch.sigmoid(z) - t) * (dloss / z.numel()),)
+def bce_backward(dloss, error):
+    return (error * (dloss / error.numel()),)
 
 
 def softplus_bce(z, t):
@@ -267,11 +267,11 @@ FORMS = (
         SMALL,
         LARGE,
         Reference(
-            "PyTorch's binary_cross_entropy_with_logits_backward",
+            "PyTorch's binary_cross_entropy_with_logits_backward, its difference kept for it",
             bce_forward,
             bce_backward,
-            3,
-            lambda b, n, d: b * 2 * n * d,
+            2,
+            lambda b, n, d: b * n * d,
         ),
         F.binary_cross_entropy_with_logits,
     ),
@@ -284,11 +284,11 @@ FORMS = (
         SMALL,
         LARGE,
         Reference(
-            "PyTorch's binary_cross_entropy_with_logits_backward",
+            "PyTorch's binary_cross_entropy_with_logits_backward, its difference kept for it",
             bce_forward,
             bce_backward,
-            3,
-            lambda b, n, d: b * 2 * n * d,
+            2,
+            lambda b, n, d: b * n * d,
         ),
         F.binary_cross_entropy_with_logits,
     ),
