@@ -53,13 +53,15 @@ def cost(forward: Program, backward: Program, at: Mapping[str, int] | None = Non
         known = ", ".join(hints) or "none, all are fixed"
         raise InputError(f"there is no symbolic size {unknown[0]!r}: there are {known}")
     extent = Extent({**hints, **(at or {})})
-    stored = (v for v in forward.values() if base(v, forward.producers()) is v)
+    producers = forward.producers()
+    stored = (v for v in forward.values() if base(v, producers) is v)
     threshold = LARGE * max([1, *(extent.elements(v) for v in stored)])
     found = loops(backward, extent.sizes, int(threshold))
+    folded = folded_values(backward)
     dtypes = {v.name: v.dtype for v in backward.values()}
     moved = [part for loop in found for part in (*loop.reads.items(), *loop.writes.items())]
     return Cost(
-        statements=sum(n.outs[0].name not in folded_values(backward) for n in backward.nodes()),
+        statements=sum(n.outs[0].name not in folded for n in backward.nodes()),
         passes=sum(elements >= threshold for _, elements in moved),
         bytes_moved=sum(n * item_bytes(dtypes[name.partition("%")[0]]) for name, n in moved),
         bytes_saved=sum(extent.elements(v) * item_bytes(v.dtype) for v in saved(forward, backward)),
