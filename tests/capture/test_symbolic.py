@@ -91,6 +91,35 @@ def test_other_sizes_need_no_other_derivation(derivations, forward, base, others
     assert len(derivations) == 1
 
 
+def by_float(x):
+    return (x * (0.1 / x.shape[0])).exp().sum()
+
+
+def by_root(x):
+    scale = 1 / math.sqrt(x.shape[1])
+    return (x * scale).exp().sum()
+
+
+def by_power(x):
+    scale = x.shape[1] ** -0.5
+    return (x * scale).exp().sum()
+
+
+def by_whole_float(x):
+    n, d = x.shape
+    return (x / (2.0 * n - d) + (n - 0.5) / d).exp().sum()
+
+
+@pytest.mark.parametrize("forward", [by_float, by_root, by_power, by_whole_float])
+def test_floats_made_from_sizes_stay_arithmetic(derivations, forward):
+    """A float over a size is made by torch's tracer, which is not the user's call."""
+    bp = backhand.derive(forward, R(4, 3))
+    for inputs in ([R(4, 3)], [R(7, 5)], [R(2, 9)]):
+        agrees(bp, forward, inputs)
+    assert bp.verify().ok
+    assert len(derivations) == 1
+
+
 def guarded(x):
     if x.shape[0] > 4:
         return x.exp().sum()

@@ -34,9 +34,13 @@ class Backprop(Derivation):
     """
 
     def __init__(
-        self, forward: Callable[..., Any], captured: Captured, wrt: Sequence[str] | None = None
+        self,
+        forward: Callable[..., Any],
+        captured: Captured,
+        wrt: Sequence[str] | None = None,
+        runs: str = "longhand",
     ) -> None:
-        super().__init__(forward, captured, wrt)
+        super().__init__(forward, captured, wrt, runs)
         self._variants: dict[Any, Backprop] = {}
         self._fitting: set[Any] = set()
 
@@ -96,7 +100,7 @@ class Backprop(Derivation):
     def _variant(self, key: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Backprop:
         """The derivation for a call, or a state of its surroundings, that this one does not fit."""
         try:
-            variant = derive(self.forward, *args, wrt=self._wrt, **kwargs)
+            variant = derive(self.forward, *args, wrt=self._wrt, runs=self.runs, **kwargs)
         except CaptureError as error:
             raise self._misfit(args, kwargs) or error from None
         self._variants[key] = variant
@@ -358,6 +362,7 @@ def derive(
     wrt: Sequence[str] | None = None,
     symbolic: bool = True,
     size_names: Mapping[str, tuple[str | None, ...]] | None = None,
+    runs: str = "longhand",
     **example_kwargs: Any,
 ) -> Backprop:
     """Derive the backward pass of ``forward``.
@@ -370,7 +375,8 @@ def derive(
 
     ``wrt`` names the inputs whose gradients are wanted (default: every floating one, a module's
     parameters with ``requires_grad=False`` aside).
-    ``symbolic=False`` fixes every size to the example's.
+    ``symbolic=False`` fixes every size to the example's. ``runs`` says which form a call of the
+    result runs: ``longhand``, bit for bit autograd's, or ``shorthand``.
 
     Raises ``InputError`` for bad arguments, ``CaptureError`` and ``UnsupportedError`` with the line
     of the forward pass that cannot be differentiated, and what to write instead.
@@ -390,7 +396,7 @@ def derive(
         example_inputs, names = annotated_inputs(forward)
         size_names = {**names, **(size_names or {})}
     captured = capture(forward, example_inputs, example_kwargs, size_names, symbolic)
-    return Backprop(forward, captured, wrt)
+    return Backprop(forward, captured, wrt, runs)
 
 
 __all__ = ["Backprop", "derive"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,10 +25,11 @@ from ..emit.listing import (
 from ..emit.python import Printer
 from ..errors import InputError
 from ..longhand import Backward, Namer, Plan, backward, expand_plain, plan_saving, recompute
+from ..program.cost import Cost, cost
 from ..program.invoke import dtype_name
 from ..program.ir import Program, without_dead_nodes
 from ..shorthand import Region, Shorthand, shorthand
-from .closed import ClosedForm, closed_form
+from .closed import ClosedForm, closed_form, refusals_text
 
 SPELLINGS = ("plain", "exact")
 FORMS = ("longhand", "shorthand")
@@ -38,8 +39,15 @@ class Derivation:
     """The two programs of a derivation, in both spellings, and their text."""
 
     def __init__(
-        self, forward: Callable[..., Any], captured: Captured, wrt: Sequence[str] | None = None
+        self,
+        forward: Callable[..., Any],
+        captured: Captured,
+        wrt: Sequence[str] | None = None,
+        runs: str = "longhand",
     ) -> None:
+        if runs not in FORMS:
+            raise InputError(f"there is no form {runs!r}: the forms are {', '.join(FORMS)}")
+        self.runs = runs
         self.forward = forward
         self.captured = captured
         self.name = captured.program.name
@@ -123,6 +131,17 @@ class Derivation:
         """The backward pass with every region in closed form where one is worth having."""
         return self.listing("plain", form="shorthand")
 
+    def cost(self, form: str = "longhand", at: Mapping[str, int] | None = None) -> Cost:
+        """Statements, passes over large tensors, bytes moved and saved of one form.
+
+        ``at`` gives symbolic sizes by name; the others have the example's values.
+        """
+        return cost(self.forward_of(form), self.form(form).program, at)
+
+    def explain_refusals(self) -> str:
+        """The closed forms that were found and not taken, region by region, and why."""
+        return refusals_text(self)
+
     def closed_form(self, of: str, given: str) -> ClosedForm:
         """The gradient of ``of`` in terms of the gradient of ``given`` and of forward values.
 
@@ -171,8 +190,8 @@ class Derivation:
         It is the printed forward and backward pass (exact spelling) with a ``del`` after the last
         use of each intermediate, so that no more memory is held than is needed.
         """
-        derived = self._exact
-        program = self._forward_program(derived)
+        derived = self.form(self.runs, "exact")
+        program = self._forward_program(derived, self.runs)
         lines, _ = print_forward(program, self.symbols)
         back = Printer(derived.program, size_names(self.symbols)).lines()
         head = preamble(self.symbols, names_in(line.text for line in (*lines, *back)))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import InputError
-from .common import derive_target, target_options
+from .common import FORMS, derive_target, target_options
 from .text import check_output, clean, write_file
+
+if TYPE_CHECKING:
+    from ..api import Backprop
 
 
 @click.command("derive")
@@ -32,6 +36,14 @@ from .text import check_output, clean, write_file
     help="plain: the formulas as people write them. exact: bit for bit what autograd computes.  "
     "[default: plain; exact for --emit function]",
 )
+@click.option(
+    "--cost", is_flag=True, help="Print what each form costs instead: passes, bytes, operations."
+)
+@click.option(
+    "--explain-refusals",
+    is_flag=True,
+    help="Print the closed forms that were found and rejected instead, and why.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
 @click.option("--force", is_flag=True, help="Overwrite the output file.")
 def derive(
@@ -43,6 +55,8 @@ def derive(
     emit: str | None,
     save: str | None,
     spelling: str | None,
+    cost: bool,
+    explain_refusals: bool,
     output: str | None,
     force: bool,
 ) -> None:
@@ -51,11 +65,17 @@ def derive(
     TARGET is path/file.py:function, package.module:function, or the same with an nn.Module. The
     file is imported, so its code runs.
     """
+    table = "--cost" if cost else "--explain-refusals" if explain_refusals else ""
+    if table and (emit is not None or output is not None):
+        raise InputError(f"{table} prints a table and writes nothing: leave out --emit and -o")
     if output is not None:
         check_output(output, force)  # before the work is done
     if save is not None and not emit:
         raise InputError("--save says what an emitted module keeps: give --emit as well")
     bp, _ = derive_target(target, inputs, at, wrt)
+    if table:
+        click.echo(clean(_costs(bp) if cost else bp.explain_refusals()))
+        return
     if emit:
         text = bp.emit(emit, spelling, form, _kept(save))
     else:
@@ -87,3 +107,13 @@ def _kept(save: str | None) -> str | list[str] | None:
     if save is None or save in ("fast", "least"):
         return save
     return [name.strip() for name in save.split(",") if name.strip()]
+
+
+def _costs(bp: Backprop) -> str:
+    """The table of what the forms cost, and at which sizes."""
+    from ..program.cost import comparison
+    from .tables import rows_to_text
+
+    table = rows_to_text(comparison({form: bp.cost(form) for form in FORMS}))
+    sizes = ", ".join(f"{s.name if s.named else s.accessor} = {s.hint}" for s in bp.symbols)
+    return f"{table}\n\nat {sizes}" if sizes else table
