@@ -454,3 +454,30 @@ def test_refused_forms_are_shown_with_their_reasons(backhand: Run, write: Write)
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith("dup, dgate from dout: ")
     assert "\n  not taken: " in ended.out
+
+
+# complete modules
+
+
+def test_modules_for_every_library(backhand: Run, write: Write) -> None:
+    write("net.py", FORWARD)
+    for emit, sign in (
+        ("torch", "def forward("),
+        ("function", "class Forward(torch.autograd.Function)"),
+        ("numpy", "import numpy as np"),
+        ("jax", "import jax.numpy as jnp"),
+    ):
+        ended = backhand("derive", "net.py:forward", "--emit", emit, "--save", "least")
+        assert ended.status == 0, ended.err
+        assert sign in ended.out and "saved: " in ended.out
+        compile(ended.out, emit, "exec")
+
+
+def test_what_is_saved_is_checked(backhand: Run, write: Write) -> None:
+    write("net.py", FORWARD)
+    alone = backhand("derive", "net.py:forward", "--save", "least")
+    assert (alone.status, alone.out) == (2, "")
+    assert "give --emit as well" in alone.err
+    unknown = backhand("derive", "net.py:forward", "--emit", "numpy", "--save", "nosuch")
+    assert unknown.status == 2
+    assert "no value named 'nosuch'" in unknown.err
