@@ -302,7 +302,9 @@ REFERENCES: dict[str, Reference] = {
     "hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "hardshrink": lambda x, lambd: np.where(np.abs(x) <= lambd, 0, x),
-    "softshrink": lambda x, lambd: np.where(np.abs(x) <= lambd, 0, x - np.copysign(lambd, x)),
+    "softshrink": lambda x, lambd: np.where(
+        np.abs(x) <= lambd, 0, np.where(x > 0, x - lambd, x + lambd)
+    ),
     "threshold": lambda x, threshold, value: np.where(x <= threshold, value, x),
     "logsigmoid": lambda x: -softplus(-x),
     "mish": lambda x: x * np.tanh(softplus(x)),

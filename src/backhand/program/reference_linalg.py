@@ -104,7 +104,7 @@ def _norm(gaps: Array, p: float) -> Array:
     size = np.abs(gaps)
     if p == 0:
         return np.asarray(np.sum(size != 0, axis=-1).astype(gaps.dtype))
-    if np.isinf(p):
+    if p == np.inf:
         return np.asarray(np.max(size, axis=-1, initial=0))
     return np.asarray(np.sum(size**p, axis=-1) ** (1 / p))
 
@@ -118,7 +118,7 @@ def _pull(gaps: Array, y: Array, p: float) -> Array:
     size, y = np.abs(gaps), y[..., None]
     if p == 0:
         return np.zeros_like(gaps)
-    if np.isinf(p):
+    if p == np.inf:
         return np.asarray(np.sign(gaps) * (size == y))
     if p == 1:
         return np.sign(gaps)

@@ -68,7 +68,7 @@ def _bce_with_logits(
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
-def _per_target(
+def per_target(
     x: Array, target: Array, weight: Any, ignore_index: int
 ) -> tuple[Array, Array]:
     """The negative log-likelihood of each target, and its weight (0 where it is ignored)."""
@@ -85,7 +85,7 @@ def nll_forward(
     x: Array, target: Array, weight: Any, reduction: int, ignore_index: int
 ) -> tuple[Array, Array]:
     """The loss and the sum of the weights (0 if nothing is reduced)."""
-    losses, weights = _per_target(x, target, weight, ignore_index)
+    losses, weights = per_target(x, target, weight, ignore_index)
     if reduction == 0:
         return losses, np.zeros((), dtype=x.dtype)
     total = np.sum(weights)
@@ -180,7 +180,7 @@ def _batch_norm(
     return (y, mean, rstd) if training else (y, nothing, nothing)
 
 
-def scores(query: Array, key: Array, mask: Any, is_causal: bool, scale: float | None) -> Array:
+def scores(query: Array, key: Array, mask: Any, is_causal: bool, scale: Any) -> Array:
     """The attention scores: scaled, with the mask added."""
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     out = factor * (query @ np.swapaxes(key, -1, -2))

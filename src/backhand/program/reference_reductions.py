@@ -98,7 +98,7 @@ def logsumexp(x: Array, dim: Any, keepdim: bool) -> Array:
     return np.asarray(out if keepdim else np.squeeze(out, over))
 
 
-def vector_norm(x: Array, order: float, dim: Any, keepdim: bool, dtype: Any = None) -> Array:
+def vector_norm(x: Array, order: Any, dim: Any, keepdim: bool, dtype: Any = None) -> Array:
     over = axes(dim, x.ndim)
     size = np.abs(_cast(x, dtype))
     if order == np.inf:
