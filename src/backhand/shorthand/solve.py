@@ -242,6 +242,7 @@ class Solver:
             reason = self.gates.refusal(region.nodes, made, region.given, region.targets)
             if reason is None:
                 region.weight, region.lines = weight, lines
+                region.uncounted = self.gates.uncounted
                 return
             region.refusals.append(Refusal(reason, lines))
 
