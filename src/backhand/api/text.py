@@ -28,6 +28,7 @@ from ..longhand import Backward, Namer, backward, expand_plain, recompute
 from ..program.invoke import dtype_name
 from ..program.ir import Program, without_dead_nodes
 from ..shorthand import Region, Shorthand, shorthand
+from .closed import ClosedForm, closed_form
 
 SPELLINGS = ("plain", "exact")
 FORMS = ("longhand", "shorthand")
@@ -122,6 +123,14 @@ class Derivation:
     def shorthand(self) -> Listing:
         """The backward pass with every region in closed form where one is worth having."""
         return self.listing("plain", form="shorthand")
+
+    def closed_form(self, of: str, given: str) -> ClosedForm:
+        """The gradient of ``of`` in terms of the gradient of ``given`` and of forward values.
+
+        Both are names of forward values, with or without the ``d``. Raises ``InputError`` where a
+        contraction or another gradient comes in between.
+        """
+        return closed_form(self, of.strip(), given.strip())
 
     @cached_property
     def longhand(self) -> Listing:

@@ -9,8 +9,11 @@ from ..longhand import Backward
 from ..program.build import SizeContext
 from ..program.ir import Node, Program, without_dead_nodes
 from ..rules import PLAIN
+from .closed import program_of, prove, region_between
+from .proof import Lemma, Proof
 from .regions import Line, Refusal, Region, assembled
 from .solve import Solver
+from .weigh import Weight
 
 
 @dataclass(frozen=True)
@@ -86,4 +89,16 @@ def _pruned(program: Program) -> Program:
     return replace(program, inputs=tuple(v for v in program.inputs if v.name in used))
 
 
-__all__ = ["Line", "Refusal", "Region", "Shorthand", "shorthand"]
+__all__ = [
+    "Lemma",
+    "Line",
+    "Proof",
+    "Refusal",
+    "Region",
+    "Shorthand",
+    "Weight",
+    "program_of",
+    "prove",
+    "region_between",
+    "shorthand",
+]

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from ..algebra import coefficients as co
 from ..algebra.expr import Atom, Delta, Expr, Fn, Group, IndexTerm, Mono, Power, Red, Ref, Via
 from ..algebra.match import fingerprint, index_terms, matches, mono_expr
-from ..algebra.normal import positive, substitute, term
+from ..algebra.normal import grouped, positive, substitute, term
 from ..algebra.read import axis
 from ..program.ir import Value
 
@@ -172,9 +172,9 @@ def _has_data_index(atom: Atom) -> bool:
 
 
 def instance(block: Block, mapping: Mapping[str, IndexTerm]) -> tuple[Mono, co.Coefficient] | None:
-    """The block's term at other indices; ``None`` if it is no single term there."""
+    """The block's term at other indices; ``None`` if it is zero there."""
     shaped: Expr = substitute(mono_expr(block.mono), mapping)
-    if len(shaped.terms) != 1:
+    if shaped.is_zero:
         return None
-    (mono, k), *_ = shaped.terms
-    return mono, co.times(block.c, k)
+    k, factors = grouped(shaped)  # a group that stands alone has become its sum
+    return Mono(factors), co.times(block.c, k)

@@ -55,7 +55,7 @@ class Solver:
         self.forward_names = {v.name for v in forward.values()}
         self.order = {name: i for i, name in enumerate(self.values)}
         # the gradient of a scalar loss, which is 1
-        self.unit: Atom | None = None
+        self.unit: Ref | None = None
         if len(derived.upstream) == 1 and derived.upstream[0].shape == ():
             self.unit = Ref(derived.upstream[0].name, (), True)
         names = {*self.values, *taken, *(s.name for s in context.symbols)}
@@ -162,7 +162,7 @@ class Solver:
         regions = regions_of(self.derived.program, opaque, targets, self.linear)
         extra: list[Block] = []
         for region in regions:
-            self._solve_region(region, extra)
+            self.solve_region(region, extra)
             for line in region.lines:
                 extra += self._block(line.value, line.expr, 0.4)
         return regions
@@ -204,7 +204,7 @@ class Solver:
                 if value.name in targets or self._mixes(value, expr):
                     targets.add(value.name)
                     reader.known[value.name] = leaf(value, True)
-        self.linear = linear
+        self.linear, self.opaque = linear, opaque
         # what the forward pass and the opaque nodes hold is known to every region
         self.base = {k: e for k, e in reader.known.items() if not e.linear}
         self.counters = reader.counters
@@ -219,7 +219,7 @@ class Solver:
         }
         return len(leaves) > 1
 
-    def _solve_region(self, region: Region, extra: Sequence[Block]) -> None:
+    def solve_region(self, region: Region, extra: Sequence[Block]) -> None:
         region.longhand = weigh(region.nodes, region.targets, self.context, self._kept_as)
         found: list[tuple[Weight, tuple[Line, ...]]] = []
         for cuts in self._cuts(region):
@@ -278,7 +278,7 @@ class Solver:
             found = reader.node(node)
             for value, expr in zip(node.outs, found, strict=True):
                 if value.name in wanted:
-                    expr = self._simplified(expr, local)
+                    expr = self.simplified(expr, local)
                     local[value.name] = expr
                     out.append((value, expr))
                     expr = leaf(value, True)
@@ -286,7 +286,7 @@ class Solver:
         self.definitions.update(local)
         return out
 
-    def _simplified(self, expr: Expr, local: Mapping[str, Expr]) -> Expr:
+    def simplified(self, expr: Expr, local: Mapping[str, Expr]) -> Expr:
         """The lightest of the expression as it stands and with its gradients written out."""
         found = simplify(expr, self.sums)
         through = simplify(self._through_contractions(found), self.sums)

@@ -1,0 +1,95 @@
+"""``closed_form``: one gradient in terms of another, with its proof."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..emit.listing import print_backward
+from ..errors import InputError
+from ..longhand import Backward, recompute
+from ..program.ir import Value
+from ..shorthand import Lemma, Proof, Refusal, Weight, program_of, prove, region_between
+
+if TYPE_CHECKING:
+    from .text import Derivation
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """A closed form: its source (runnable), its statement in LaTeX, its proof and its cost.
+
+    ``found`` is false where no closed form is worth having: the source is the longhand then, and
+    ``refusals`` say why. ``cost`` and ``longhand_cost`` count passes over large tensors, bytes
+    saved and operators.
+    """
+
+    of: str
+    given: str
+    source: str
+    latex: str
+    proof: Proof
+    found: bool
+    cost: Weight
+    longhand_cost: Weight
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def lemmas(self) -> tuple[Lemma, ...]:
+        return self.proof.lemmas
+
+    def __str__(self) -> str:
+        return self.source
+
+
+def closed_form(derivation: Derivation, of: str, given: str) -> ClosedForm:
+    """Solve what lies between two gradients of a derivation."""
+    solver = derivation._solved.solver
+    target, upstream = (_gradient(derivation, name) for name in (of, given))
+    region = region_between(solver, target, upstream)
+    solver.solve_region(region, ())
+    line = region.lines[-1] if region.lines else None
+    unit = derivation.scalar and upstream.name == derivation._walked.upstream[0].name
+    program = program_of(solver, region, line, unit)
+    whole = replace(derivation._expanded, program=program)
+    shown, needed = recompute(whole, derivation.captured.program)
+    namer = derivation._namer
+    named: Backward = namer.backward(shown)
+    forward = namer.program(derivation.captured.program, needed)
+    listing = print_backward(named.program, derivation.symbols, (), True, forward)
+    names = {v.name: v.var for v in solver.values.values() if v.var is not None}
+    names |= {name: text for name, text in namer.forward.items() if name not in names}
+    sizes = {s.name: s.name if s.named else str(s.accessor) for s in derivation.symbols}
+    proof = prove(solver, region, listing.lines[-1].text, names, sizes)
+    assert region.longhand is not None
+    return ClosedForm(
+        target.var or target.name,
+        upstream.var or upstream.name,
+        listing.source,
+        proof.steps[-1].latex.replace("&=", "="),
+        proof,
+        line is not None,
+        region.weight or region.longhand,
+        region.longhand,
+        tuple(region.refusals),
+    )
+
+
+def _gradient(derivation: Derivation, name: str) -> Value:
+    """The value that holds the gradient of a forward value, by the forward value's name."""
+    backward = derivation._expanded
+    values = {v.name: v for v in (*backward.upstream, *backward.program.values())}
+    known: dict[str, Value] = {}
+    for of, gradient in backward.gradients.items():
+        if gradient in values:
+            known[of] = values[gradient]
+    for value in derivation.captured.program.values():
+        if value.var is not None and value.name in known:
+            known.setdefault(value.var, known[value.name])
+    found = known.get(name) or known.get(name.removeprefix("d"))
+    if found is None:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise InputError(f"there is no gradient of {name}{hint}")
+    return found

@@ -1,0 +1,162 @@
+"""One gradient in terms of another: the closed form, its proof, its lemmas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..algebra.expr import Atom, Expr
+from ..algebra.normal import ONE, TooLarge
+from ..algebra.read import Reader, Unreadable, leaf
+from ..algebra.simplify import rebased
+from ..errors import InputError, ProgramError
+from ..program.ir import Node, Program, Value
+from ..program.ir import Step as ProgramStep
+from .notation import Notation
+from .proof import Lemma, Proof, Step, assumptions, cone, lemmas
+from .regions import Line, Region
+from .solve import Solver
+
+
+def region_between(solver: Solver, of: Value, given: Value) -> Region:
+    """What lies between two gradients; ``InputError`` if that is more than a closed form covers."""
+    nodes = cone(list(solver.derived.program.nodes()), of, {given.name})
+    made = {v.name for n in nodes for v in n.outs}
+    name, upstream = of.var or of.name, given.var or given.name
+    if given.name not in {v.name for n in nodes for v in n.operands()}:
+        raise InputError(f"{name} does not come from {upstream}")
+    for node in nodes:
+        if id(node) in solver.opaque and any(v.name in solver.linear for v in node.operands()):
+            where = next(s for s in solver.derived.program.steps if node in s.nodes)
+            raise InputError(
+                f"between {name} and {upstream} lies `{where.source or where.name}` "
+                f"({node.op}), which no closed form goes through: name a gradient after it"
+            )
+        for v in node.operands():
+            if v.name in solver.linear and v.name not in made and v.name != given.name:
+                raise InputError(
+                    f"{name} comes from {v.var or v.name} as well as from {upstream}: give that one"
+                )
+    carrying = [n for n in nodes if any(v.name in solver.linear for v in n.outs)]
+    return Region(carrying, [given], [of])
+
+
+def readings(solver: Solver, region: Region, shown: Sequence[str]) -> list[tuple[Value, Expr]]:
+    """The region's longhand, line by line, each line simplified before the next is read."""
+    reader = Reader(solver.base)
+    reader.counters = solver.counters
+    for v in region.given:
+        reader.known[v.name] = leaf(v, True)
+    out: list[tuple[Value, Expr]] = []
+    for node in region.nodes:
+        for value, expr in zip(node.outs, reader.node(node), strict=True):
+            if value.name in shown:
+                expr = solver.simplified(expr, {})
+                out.append((value, expr))
+            reader.known[value.name] = expr
+    return out
+
+
+def prove(
+    solver: Solver,
+    region: Region,
+    statement: str,
+    names: Mapping[str, str],
+    sizes: Mapping[str, str],
+) -> Proof:
+    """The proof of a region's closed form (or of what its longhand comes to, if it has none)."""
+    text = Notation(solver.values, names, solver.forward_blocks, sizes)
+    latex = Notation(solver.values, names, solver.forward_blocks, sizes, latex=True)
+    through = {
+        v.name: step.source or ""
+        for step in solver.derived.program.steps
+        for n in step.nodes
+        for v in n.outs
+    }
+    # a gradient that is added up has several values: the finished one is the line that counts
+    last = {v.var: v.name for n in region.nodes for v in n.outs if v.var is not None}
+    shown = {*last.values(), region.targets[0].name}
+
+    def again() -> list[tuple[Value, Expr]]:
+        return readings(solver, region, sorted(shown))
+
+    try:
+        read = again()
+    except (Unreadable, TooLarge, ProgramError) as error:
+        raise InputError(f"this stretch cannot be put in index notation: {error}") from None
+
+    def plain(expr: Expr) -> Expr:
+        """Without the loss's own gradient, which is 1."""
+        return rebased(expr, solver.unit, ONE) if solver.unit in _factors(expr) else expr
+
+    steps = tuple(
+        Step(
+            value,
+            expr,
+            through[value.name],
+            f"{text.gradient(value)} = {text.expression(plain(expr), value)}",
+            f"{latex.gradient(value)} &= {latex.expression(plain(expr), value)}",
+        )
+        for value, expr in read
+    )
+    used = [v for v in _forward_values(solver, region) if v.var is not None]
+
+    def state(expr: Expr, value: Value, k: int, q: int, total: Expr) -> Lemma:
+        shape = replace(value, shape=tuple(1 if i == k else d for i, d in enumerate(value.shape)))
+        sides = []
+        for notation in (text, latex):
+            letter = "ijklmpqr"[k]
+            left = notation.style.sum(letter, notation.gradient(value))
+            sides.append(f"{left} = {notation.expression(total, shape)}")
+        return Lemma(*sides)
+
+    found = lemmas(used, solver.reader.known, state)
+    whole = [*used, *region.targets]
+
+    def word(expr: Expr) -> str:
+        wide = max(whole, key=lambda v: len(v.shape))
+        return text.expression(expr, wide)
+
+    supposed = assumptions([e for _, e in read], word)
+    given = text.gradient(region.given[0])
+    if solver.unit is not None and region.given[0].name == solver.unit.name:
+        given += " = 1"
+    return Proof(statement, given, steps, tuple(found), tuple(supposed), again)
+
+
+def _factors(expr: Expr) -> set[Atom]:
+    return set(expr.atoms())
+
+
+def _forward_values(solver: Solver, region: Region) -> list[Value]:
+    """The forward values of the statements that the region goes back through."""
+    mine = {id(n) for n in region.nodes}
+    steps = {s.name for s in solver.derived.program.steps if any(id(n) in mine for n in s.nodes)}
+    return [
+        out
+        for step in solver.forward.steps
+        if step.name in steps
+        for node in step.nodes
+        for out in node.outs
+    ]
+
+
+def program_of(solver: Solver, region: Region, line: Line | None, unit: bool) -> Program:
+    """The closed form (or the longhand of the region) as a program of one step."""
+    shared: list[Node] = [
+        n
+        for n in solver.derived.program.nodes()
+        if not any(v.name in solver.linear for v in n.outs)
+    ]
+    if line is None:
+        nodes: Sequence[Node] = region.nodes
+    else:
+        nodes = line.unit if unit and line.unit else line.nodes
+    step = ProgramStep(region.targets[0].name, (*shared, *nodes))
+    program = replace(solver.derived.program, steps=(step,), outputs=(region.targets[0],))
+    used = {v.name for n in program.nodes() for v in n.operands()}
+    known = {v.name: v for v in (*solver.derived.program.inputs, *region.given)}
+    return replace(program, inputs=tuple(v for k, v in known.items() if k in used))
+
+
+__all__ = ["program_of", "prove", "region_between"]
