@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..algebra import coefficients as co
+from ..algebra import laws
 from ..algebra.expr import (
     Atom,
     Delta,
@@ -342,9 +343,8 @@ class Composer:
         size = co.ONE
         for _, s in red.bound:
             size = co.times(size, s)
-        ratio = co.times(c, size)
-        if c != 1 and len(str(ratio)) < len(str(c)) and size != 1:
-            return op.mean(product, axes, keepdim=keepdim), ratio
+        if c != 1 and len(str(co.times(c, size))) < len(str(c)) and size != 1:
+            return op.mean(product, axes, keepdim=keepdim), laws.mean_of_sum(c, size)
         return op.sum(product, axes, keepdim=keepdim), c
 
     def _added_axes(
