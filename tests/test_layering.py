@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("practice", "train"),  # programs for people, built on the API
     ("__init__",),  # the package's own names: lazy, so cheap, but they stand for the API
     ("api",),
+    ("operator",),  # a derivation as something to call
     ("report",),
     ("checking",),
     ("explain",),

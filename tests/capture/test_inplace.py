@@ -23,6 +23,20 @@ def setitem_slice(x: Tensor, w: Tensor) -> Tensor:
     return (h * h).sum()
 
 
+def one_column_into_another(x: Tensor, w: Tensor) -> Tensor:
+    h = x * w
+    h[:, 0] += h[:, 2]
+    h[:, 1:2] = h[:, 3:]
+    return (h * h).sum()
+
+
+def itself_into_itself(x: Tensor, w: Tensor) -> Tensor:
+    h = x * w
+    h.add_(h)
+    h[1:] += h[1:]
+    return (h * h).sum()
+
+
 def setitem_negative(x: Tensor, w: Tensor) -> Tensor:
     h = x * w
     h[-1, 1:-1] = 0.5
@@ -323,6 +337,8 @@ RIGHT = [
     no_grad_view_of_constants,
     no_grad_value_changed_through_a_view,
     returned_after_update,
+    one_column_into_another,
+    itself_into_itself,
 ]
 
 
@@ -376,3 +392,57 @@ def test_a_changed_buffer_is_read_as_changed() -> None:
     true.backward()
     assert torch.equal(out, true.detach())
     assert torch.equal(grads["x"], leaf.grad)
+
+
+def mixed_add(x: Tensor, w: Tensor) -> Tensor:
+    h = x * 2
+    h.add_(w[:1], alpha=2)
+    return h
+
+
+def mixed_product(x: Tensor, w: Tensor) -> Tensor:
+    h = x * 2
+    h *= w[:1]
+    return h
+
+
+def mixed_quotient_of_a_row(x: Tensor, w: Tensor) -> Tensor:
+    h = x * 2
+    h[0] /= w[0]
+    return h
+
+
+def mixed_copy(x: Tensor, w: Tensor) -> Tensor:
+    h = x * 2
+    h.copy_(w[:1])
+    return h
+
+
+def mixed_assignment(x: Tensor, w: Tensor) -> Tensor:
+    h = x * 2
+    h[1:] = w[:1]
+    return h
+
+
+MIXED = [mixed_add, mixed_product, mixed_quotient_of_a_row, mixed_copy, mixed_assignment]
+
+
+@pytest.mark.parametrize("forward", MIXED, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_update_has_the_dtype_of_what_it_updates(
+    forward: Callable[..., Tensor], dtype: torch.dtype
+) -> None:
+    """Its gradient is computed in that dtype, whatever the other operand's is."""
+    other = torch.float64 if dtype is torch.float32 else torch.float32
+    x, w = (v.to(d) for v, d in zip(inputs(), (dtype, other), strict=True))
+    bp = backhand.derive(forward, x, w)
+    upstream = torch.randn(4, 4, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    out, grads = bp(x, w, upstream=upstream)
+    leaves = [t.clone().requires_grad_() for t in (x, w)]
+    true = forward(*leaves)
+    assert torch.equal(out, true.detach())
+    for ours, theirs in zip(
+        grads.values(), torch.autograd.grad(true, leaves, upstream), strict=True
+    ):
+        assert ours.dtype is theirs.dtype
+        assert torch.equal(ours, theirs)

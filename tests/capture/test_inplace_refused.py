@@ -113,7 +113,22 @@ def read_a_no_grad_view(x: Tensor, w: Tensor) -> Tensor:
     return (row * w[0]).sum()
 
 
+def read_what_is_overwritten(x: Tensor, w: Tensor) -> Tensor:
+    h = x * w
+    column = h[..., -1]
+    h[...] = column
+    return h.sum()
+
+
+def shift_in_place(x: Tensor, w: Tensor) -> Tensor:
+    h = x * w
+    h[:, 1:] = h[:, :-1]
+    return h.sum()
+
+
 REFUSED = [
+    (read_what_is_overwritten, "h[...] = column", "in another order"),
+    (shift_in_place, "h[:, 1:] = h[:, :-1]", "in another order"),
     (write_to_one_of_several, "first.mul_(w[:2])", "several views"),
     (read_one_of_several, "return (rows[0] * w[1]).sum()", "several views"),
     (read_a_no_grad_view, "return (row * w[0]).sum()", "no_grad"),

@@ -1,5 +1,6 @@
 """What is derived at one size, state or argument holds at another, or is derived anew."""
 
+import logging
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 import backhand
 from backhand.api import running
-from backhand.errors import InputError
+from backhand.errors import InputError, UnsupportedError
 from examples.article import example_inputs
 from examples.article import forward as article
 
@@ -87,6 +88,35 @@ def test_other_sizes_need_no_other_derivation(derivations, forward, base, others
     bp = backhand.derive(forward, *base)
     for inputs in others:
         agrees(bp, forward, inputs)
+    assert len(derivations) == 1
+
+
+def by_float(x):
+    return (x * (0.1 / x.shape[0])).exp().sum()
+
+
+def by_root(x):
+    scale = 1 / math.sqrt(x.shape[1])
+    return (x * scale).exp().sum()
+
+
+def by_power(x):
+    scale = x.shape[1] ** -0.5
+    return (x * scale).exp().sum()
+
+
+def by_whole_float(x):
+    n, d = x.shape
+    return (x / (2.0 * n - d) + (n - 0.5) / d).exp().sum()
+
+
+@pytest.mark.parametrize("forward", [by_float, by_root, by_power, by_whole_float])
+def test_floats_made_from_sizes_stay_arithmetic(derivations, forward):
+    """A float over a size is made by torch's tracer, which is not the user's call."""
+    bp = backhand.derive(forward, R(4, 3))
+    for inputs in ([R(4, 3)], [R(7, 5)], [R(2, 9)]):
+        agrees(bp, forward, inputs)
+    assert bp.verify().ok
     assert len(derivations) == 1
 
 
@@ -229,6 +259,32 @@ def test_a_changed_global_is_derived_anew(derivations, monkeypatch):
     monkeypatch.setitem(globals(), "FACTOR", 3.0)
     agrees(bp, forward, (R(3),))
     assert len(derivations) == 2
+
+
+def test_an_operand_whose_open_size_comes_to_one_is_broadcast(derivations):
+    def forward(x):
+        half = x[1:, ::2]
+        return torch.fmax(half[..., 1:], half).sum()
+
+    bp = backhand.derive(forward, R(5, 3))
+    for shape in ((5, 3), (7, 3), (7, 4)):
+        agrees(bp, forward, (R(shape),))
+    assert len(derivations) == 1
+
+
+def test_torch_logs_nothing_of_what_is_handled():
+    """A kernel without a symbolic version is refused in our words, not with torch's traceback."""
+    said: list[logging.LogRecord] = []
+    listener = logging.Handler()
+    listener.emit = said.append
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    log.addHandler(listener)
+    try:
+        with pytest.raises(UnsupportedError, match="cdist_backward"):
+            backhand.derive(lambda x: torch.cdist(x, x[0]).sum(-1), R(4, 3, 2))
+    finally:
+        log.removeHandler(listener)
+    assert not said
 
 
 def annotated(

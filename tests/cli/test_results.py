@@ -417,3 +417,24 @@ def test_ctrl_c_ends_endless_output(write: Write, tmp_path: Path) -> None:
     assert (running.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert err.splitlines()[-1] == "interrupted"
+
+
+# --cost
+
+
+def test_cost_is_a_table(backhand: Run, target: str) -> None:
+    ended = backhand("derive", target, "--cost", "--at", "n=64,d=32")
+    assert (ended.status, ended.err) == (0, "")
+    table, _, sizes = ended.out.partition("\n\n")
+    rows = [line.rsplit("  ", 1) for line in table.splitlines()]
+    assert rows[0][-1] == "longhand"
+    labels = [row[0].strip() for row in rows[1:]]
+    assert labels == [
+        "statements", "passes over large tensors", "bytes moved", "bytes saved", "operations",
+    ]  # fmt: skip
+    assert "x.shape[0] = 64" in sizes
+
+
+def test_cost_writes_no_file(refused: Refused, target: str) -> None:
+    assert "leave out" in refused("derive", target, "--cost", "-o", "out.py")
+    assert "leave out" in refused("derive", target, "--cost", "--emit", "torch")

@@ -6,7 +6,7 @@ import random
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -28,11 +28,15 @@ FAULTS = (MISMATCH, CRASH)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a program ended and what there is to say about it; ``key`` groups outcomes of a kind."""
+    """How a program ended and what there is to say about it; ``key`` groups outcomes of a kind.
+
+    ``telling``: a gradient was compared that is not zero, infinite or NaN in all of its elements.
+    """
 
     verdict: str
     key: str = ""
     detail: str = ""
+    telling: bool = False
 
     @property
     def fault(self) -> bool:
@@ -163,6 +167,8 @@ def _held(
     for name, true in zip(names, truth.gradients, strict=True):
         judged = compare(gradients.get(name), true)
         found = worse(found, _told(f"{where}gradient of {name}", "gradient", judged))
+        if true is not None and bool((true.isfinite() & (true != 0)).any()):
+            found = replace(found, telling=True)
     return found
 
 
@@ -191,7 +197,8 @@ def _told(what: str, key: str, found: Comparison) -> Outcome:
 def worse(a: Outcome, b: Outcome) -> Outcome:
     """The worse of two outcomes, the first one's details if they are alike."""
     order = (EXACTLY, CLOSELY, MISMATCH, CRASH)
-    return b if order.index(b.verdict) > order.index(a.verdict) else a
+    worst = b if order.index(b.verdict) > order.index(a.verdict) else a
+    return replace(worst, telling=a.telling or b.telling)
 
 
 def _reason(error: BackhandError) -> str:
@@ -221,7 +228,5 @@ def judge_seed(seed: int) -> tuple[Program, Outcome]:
     from .generator import generate
 
     how = settings(seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = generate(seed, batch=bool(how.batches))
+    program = generate(seed, batch=bool(how.batches))
     return program, judge(program, how.symbolic, how.batches)

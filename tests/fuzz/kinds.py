@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .generator import Kind, State, Unfit
+from .generator import Kind, State, Unfit, clash
 from .program import Listed, Sizes, Statement
 
 # Left out: hardshrink and softshrink, whose kernels answer a NaN by its place in memory.
@@ -228,7 +228,11 @@ def softmax(s: State) -> Statement:
 
 
 def matmul(s: State) -> Statement:
-    """Products in all ranks: whatever two values there are that go together."""
+    """Products in all ranks: whatever two values there are that go together.
+
+    The operands of kron are its own: if they are written to later, autograd does not notice, and
+    its gradient is that of another function.
+    """
     x = s.ranked()
     k = s.size(x, -1)
     fits = s.names(
@@ -245,7 +249,7 @@ def matmul(s: State) -> Statement:
         "torch.mm({0}, {1}.T)", "torch.dot({0}, {1})", "torch.mv({0}, {1})", "{0}.mT @ {1}",
         'torch.einsum("bij,bkj->bik", {0}, {1})', "torch.addmm({0}, {0}, {0})",
         'torch.einsum("i,j->ij", {0}, {1})', "torch.inner({0}, {1})", "torch.tensordot({0}, {1}, 1)",
-        "torch.kron({0}, {1})", "torch.baddbmm({0}, {0}, {1}.mT)", "torch.cdist({0}, {1})",
+        "torch.kron({0} * 1, {1} * 1)", "torch.baddbmm({0}, {0}, {1}.mT)", "torch.cdist({0}, {1})",
     ])  # fmt: skip
     return _new(s, text, [x, y])
 
@@ -376,7 +380,10 @@ def in_place(s: State) -> Statement:
         "{0}.fill_({1}.sum())", "{0}.masked_scatter_({1} > 0, {1}.clone())", "{0}.cumsum_(0)",
 "{0}.tril_()", "{0}.sqrt_()", "{0}.floor_()",
     ])  # fmt: skip
-    return Statement(text, (), (x, s.broadcastable(x, onto=True)))
+    y = s.broadcastable(x, onto=True)
+    if clash(s.values[x], s.values[y]):
+        raise Unfit
+    return Statement(text, (), (x, y))
 
 
 def in_place_view(s: State) -> Statement:
@@ -395,6 +402,8 @@ def in_place_view(s: State) -> Statement:
     except (RuntimeError, IndexError):
         raise Unfit from None
     small = s.pick(lambda v: v.shape == part.shape or v.dim() == 0)
+    if clash(part, s.values[small]):
+        raise Unfit
     text = s.dice.choice([
         ".mul_(2.0)", ".add_({1})", ".copy_({1})", ".zero_()", ".mul_({1})", ".relu_()", ".sub_(1)",
         ".fill_(0.5)", ".clamp_(min=0)", ".masked_fill_({1} > 0, 2.0)", ".neg_()", ".tanh_()",
@@ -411,6 +420,8 @@ def in_place_index(s: State) -> Statement:
     once = Listed(dict.fromkeys(r % max(t.shape[0], 1) for r in rows))
     rest = tuple(t.shape[1:])
     row = s.pick(lambda v: tuple(v.shape) == rest or v.dim() == 0)
+    if clash(t, s.values[row]):
+        raise Unfit
     text = s.dice.choice([
         "{0}[{a}] = {1}", "{0}[torch.tensor({a})] = {1} * 2", "{0}[{a}] = 0.5",
         "{0}.index_fill_(0, torch.tensor({b}), 2.0)", "{0}[torch.tensor({b})] += {1}",

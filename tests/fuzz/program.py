@@ -136,6 +136,11 @@ class Program:
     seed: int
     batch: int | None = None
 
+    @property
+    def sound(self) -> bool:
+        """Whether a size that is open occurs in an input, from which it can be read."""
+        return self.batch is None or any(self.batch in x.shape for x in self.inputs)
+
     def values(self, batch: int | None = None) -> list[torch.Tensor]:
         """The arguments, at another batch size if one is given."""
         return [self.resized(x, batch).value(self.seed * 64 + i) for i, x in enumerate(self.inputs)]

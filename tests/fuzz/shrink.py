@@ -17,7 +17,7 @@ def shrink(program: Program, fails: Fails, budget: int = 400) -> Program:
     tried = {program}
     while True:
         for smaller in _smaller(program):
-            if smaller in tried:
+            if smaller in tried or not smaller.sound:
                 continue
             tried.add(smaller)
             budget -= 1

@@ -20,3 +20,16 @@ def function_of(
         return tuple(outputs[k] for k in picked)
 
     return forward
+
+
+def tied_function_of(
+    op: Op, fill: Callable[[Sequence[Any]], tuple[Any, ...]]
+) -> Callable[..., tuple[Any, ...]]:
+    """``forward(x, *others)`` gives the outputs of ``op`` and one more use of ``x``."""
+
+    def forward(x, *others):
+        result = invoke(op, fill([x, *others]))
+        outputs = result if isinstance(result, (tuple, list)) else (result,)
+        return (*outputs, x * 3.0)
+
+    return forward

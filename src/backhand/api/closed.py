@@ -10,7 +10,17 @@ from ..emit.listing import print_backward
 from ..errors import InputError
 from ..longhand import Backward, recompute
 from ..program.ir import Value
-from ..shorthand import Lemma, Proof, Refusal, Weight, program_of, prove, region_between
+from ..shorthand import (
+    Lemma,
+    Line,
+    Notation,
+    Proof,
+    Refusal,
+    Weight,
+    program_of,
+    prove,
+    region_between,
+)
 
 if TYPE_CHECKING:
     from .text import Derivation
@@ -58,9 +68,7 @@ def closed_form(derivation: Derivation, of: str, given: str) -> ClosedForm:
     named: Backward = namer.backward(shown)
     forward = namer.program(derivation.captured.program, needed)
     listing = print_backward(named.program, derivation.symbols, (), True, forward)
-    names = {v.name: v.var for v in solver.values.values() if v.var is not None}
-    names |= {name: text for name, text in namer.forward.items() if name not in names}
-    sizes = {s.name: s.name if s.named else str(s.accessor) for s in derivation.symbols}
+    names, sizes = _names(derivation)
     proof = prove(solver, region, listing.lines[-1].text, names, sizes)
     assert region.longhand is not None
     return ClosedForm(
@@ -93,3 +101,36 @@ def _gradient(derivation: Derivation, name: str) -> Value:
         hint = f": did you mean {near[0]}?" if near else ""
         raise InputError(f"there is no gradient of {name}{hint}")
     return found
+
+
+def refusals_text(derivation: Derivation) -> str:
+    """The closed forms that were found and not taken, and why."""
+    solver = derivation._solved.solver
+    names, sizes = _names(derivation)
+    notation = Notation(solver.values, names, solver.forward_blocks, sizes)
+    out: list[str] = []
+    for region in derivation.regions:
+        made = ", ".join(v.var or v.name for v in region.targets)
+        given = ", ".join(v.var or v.name for v in region.given)
+        what = "in closed form" if region.lines else "kept in longhand"
+        out.append(f"{made} from {given}: {what}")
+        for refusal in region.refusals:
+            if refusal.lines:
+                out += [f"  found: {_worded(notation, line)}" for line in refusal.lines]
+                out.append(f"  not taken: {refusal.reason}")
+            else:
+                out.append(f"  no form: {refusal.reason}")
+    return "\n".join(out)
+
+
+def _worded(notation: Notation, line: Line) -> str:
+    return f"{notation.gradient(line.value)} = {notation.expression(line.expr, line.value)}"
+
+
+def _names(derivation: Derivation) -> tuple[dict[str, str], dict[str, str]]:
+    """What values and sizes are called in formulas."""
+    values = derivation._solved.solver.values
+    names = {v.name: v.var for v in values.values() if v.var is not None}
+    names |= {k: text for k, text in derivation._namer.forward.items() if k not in names}
+    sizes = {s.name: s.name if s.named else str(s.accessor) for s in derivation.symbols}
+    return names, sizes

@@ -21,6 +21,7 @@ from ..emit.listing import (
     printed_name,
 )
 from ..errors import CaptureError, InputError, InternalError, own_faults
+from ..operator import Operator
 from ..program.invoke import dtype_name
 from .text import Derivation, described
 
@@ -33,9 +34,13 @@ class Backprop(Derivation):
     """
 
     def __init__(
-        self, forward: Callable[..., Any], captured: Captured, wrt: Sequence[str] | None = None
+        self,
+        forward: Callable[..., Any],
+        captured: Captured,
+        wrt: Sequence[str] | None = None,
+        runs: str = "longhand",
     ) -> None:
-        super().__init__(forward, captured, wrt)
+        super().__init__(forward, captured, wrt, runs)
         self._variants: dict[Any, Backprop] = {}
         self._fitting: set[Any] = set()
 
@@ -95,7 +100,7 @@ class Backprop(Derivation):
     def _variant(self, key: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Backprop:
         """The derivation for a call, or a state of its surroundings, that this one does not fit."""
         try:
-            variant = derive(self.forward, *args, wrt=self._wrt, **kwargs)
+            variant = derive(self.forward, *args, wrt=self._wrt, runs=self.runs, **kwargs)
         except CaptureError as error:
             raise self._misfit(args, kwargs) or error from None
         self._variants[key] = variant
@@ -314,6 +319,21 @@ class Backprop(Derivation):
         names = {of: printed.get(name) for of, name in derived.gradients.items()}
         return {of: space[label] for of, label in names.items() if label in space}
 
+    def function(
+        self,
+        form: str = "longhand",
+        save: str | Sequence[str] = "fast",
+        operator: str | None = None,
+    ) -> Operator:
+        """The forward pass as one differentiable operator: call it like any torch function.
+
+        Its arguments are the inputs in order (a module's parameters after the others). It works
+        under ``torch.compile``, ``torch.func``, autocast and in ``DistributedDataParallel``.
+        ``operator="mylib::name"`` registers it with ``torch.library`` as well and calls that, which
+        a compiler keeps whole.
+        """
+        return Operator(self, form, save, operator)
+
     def __repr__(self) -> str:
         return f"<backhand.Backprop of {self.name}: {len(self.gradient_names)} gradients>"
 
@@ -342,6 +362,7 @@ def derive(
     wrt: Sequence[str] | None = None,
     symbolic: bool = True,
     size_names: Mapping[str, tuple[str | None, ...]] | None = None,
+    runs: str = "longhand",
     **example_kwargs: Any,
 ) -> Backprop:
     """Derive the backward pass of ``forward``.
@@ -354,7 +375,8 @@ def derive(
 
     ``wrt`` names the inputs whose gradients are wanted (default: every floating one, a module's
     parameters with ``requires_grad=False`` aside).
-    ``symbolic=False`` fixes every size to the example's.
+    ``symbolic=False`` fixes every size to the example's. ``runs`` says which form a call of the
+    result runs: ``longhand``, bit for bit autograd's, or ``shorthand``.
 
     Raises ``InputError`` for bad arguments, ``CaptureError`` and ``UnsupportedError`` with the line
     of the forward pass that cannot be differentiated, and what to write instead.
@@ -374,7 +396,7 @@ def derive(
         example_inputs, names = annotated_inputs(forward)
         size_names = {**names, **(size_names or {})}
     captured = capture(forward, example_inputs, example_kwargs, size_names, symbolic)
-    return Backprop(forward, captured, wrt)
+    return Backprop(forward, captured, wrt, runs)
 
 
 __all__ = ["Backprop", "derive"]

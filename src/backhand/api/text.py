@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 
 from ..capture import Captured, holds_at
 from ..capture.inputs import Leaf
+from ..emit.assemble import assemble, module_text
 from ..emit.listing import (
     Listing,
     compile_function,
@@ -22,25 +23,31 @@ from ..emit.listing import (
     with_deletions,
 )
 from ..emit.python import Printer
-from ..emit.torch_module import torch_module
 from ..errors import InputError
-from ..longhand import Backward, Namer, backward, expand_plain, recompute
+from ..longhand import Backward, Namer, Plan, backward, expand_plain, plan_saving, recompute
+from ..program.cost import Cost, cost
 from ..program.invoke import dtype_name
 from ..program.ir import Program, without_dead_nodes
 from ..shorthand import Region, Shorthand, shorthand
-from .closed import ClosedForm, closed_form
+from .closed import ClosedForm, closed_form, refusals_text
 
 SPELLINGS = ("plain", "exact")
 FORMS = ("longhand", "shorthand")
-LITERAL = 32  # elements of a constant up to which an emitted module holds it; else an argument
 
 
 class Derivation:
     """The two programs of a derivation, in both spellings, and their text."""
 
     def __init__(
-        self, forward: Callable[..., Any], captured: Captured, wrt: Sequence[str] | None = None
+        self,
+        forward: Callable[..., Any],
+        captured: Captured,
+        wrt: Sequence[str] | None = None,
+        runs: str = "longhand",
     ) -> None:
+        if runs not in FORMS:
+            raise InputError(f"there is no form {runs!r}: the forms are {', '.join(FORMS)}")
+        self.runs = runs
         self.forward = forward
         self.captured = captured
         self.name = captured.program.name
@@ -124,6 +131,17 @@ class Derivation:
         """The backward pass with every region in closed form where one is worth having."""
         return self.listing("plain", form="shorthand")
 
+    def cost(self, form: str = "longhand", at: Mapping[str, int] | None = None) -> Cost:
+        """Statements, passes over large tensors, bytes moved and saved of one form.
+
+        ``at`` gives symbolic sizes by name; the others have the example's values.
+        """
+        return cost(self.forward_of(form), self.form(form).program, at)
+
+    def explain_refusals(self) -> str:
+        """The closed forms that were found and not taken, region by region, and why."""
+        return refusals_text(self)
+
     def closed_form(self, of: str, given: str) -> ClosedForm:
         """The gradient of ``of`` in terms of the gradient of ``given`` and of forward values.
 
@@ -172,8 +190,8 @@ class Derivation:
         It is the printed forward and backward pass (exact spelling) with a ``del`` after the last
         use of each intermediate, so that no more memory is held than is needed.
         """
-        derived = self._exact
-        program = self._forward_program(derived)
+        derived = self.form(self.runs, "exact")
+        program = self._forward_program(derived, self.runs)
         lines, _ = print_forward(program, self.symbols)
         back = Printer(derived.program, size_names(self.symbols)).lines()
         head = preamble(self.symbols, names_in(line.text for line in (*lines, *back)))
@@ -198,29 +216,39 @@ class Derivation:
         wanted = set(self._names)
         return tuple(v.name for v in self.program.inputs if v.name in wanted & reached.keys())
 
-    def emit(self, backend: str = "torch", spelling: str = "plain") -> str:
-        """A complete, importable module as text: ``forward``, ``backward`` and their glue."""
-        if backend != "torch":
-            raise InputError(f"there is no backend named {backend!r}: the backends are torch")
-        derived = self.derived(spelling)
-        return torch_module(
-            self.name,
-            self._forward_program(derived),
-            derived.program,
-            derived.upstream,
-            self.symbols,
-            self._seeds(derived),
-            self.gradient_names,
-            self._parameters,
-            {n: text for n, t in self.captured.constants.items() if (text := _literal(t))},
-        )
+    def saving(
+        self, save: str | Sequence[str] = "fast", form: str = "longhand", spelling: str = "exact"
+    ) -> Plan:
+        """What is saved for the backward pass, with its bytes, and what is computed again.
 
+        ``save`` is ``"fast"``, ``"least"`` (the fewest bytes without doing a contraction again) or
+        the names of exactly what is to be saved.
+        """
+        derived = self.form(form, spelling)
+        forward = self._forward_program(derived, form)
+        return plan_saving(forward, derived, save, self._namer.forward)
 
-def _literal(constant: torch.Tensor) -> str:
-    """A tensor that the forward pass makes or reads, as an expression; ``""`` if it is large."""
-    if constant.numel() > LITERAL or not bool(torch.isfinite(constant).all()):
-        return ""
-    return f"torch.tensor({constant.tolist()!r}, dtype={constant.dtype})"
+    def emit(
+        self,
+        backend: str = "torch",
+        spelling: str | None = None,
+        form: str = "longhand",
+        save: str | Sequence[str] | None = None,
+    ) -> str:
+        """A complete, importable module as text.
+
+        ``backend`` is ``torch`` (``forward`` and ``backward``), ``numpy`` or ``jax`` (the same
+        without torch), or ``function`` (one differentiable operator for torch, bit for bit
+        autograd's gradients). ``save`` says what the backward pass is given; see ``saving``.
+        """
+        spelling = spelling or ("exact" if backend == "function" else "plain")
+        if save is None and backend == "function":
+            save = "fast"
+        derived = self.form(form, spelling)
+        plan = self.saving(save, form, spelling) if save is not None else None
+        forward = self._forward_program(derived, form)
+        passes = assemble(self.captured, forward, derived, self.gradient_names, plan)
+        return module_text(backend, passes)
 
 
 def _differentiable(captured: Captured) -> list[str]:

@@ -19,6 +19,7 @@ from ..program.ir import Node, Value
 from . import alias
 from .adapt import adapt, bind, op_name, overload_name, supported
 from .numbers import number
+from .overlap import clash
 from .refuse import SIZE_HINT
 from .special_nodes import ASSERTIONS, CONTEXTS, DATA_SIZED, UNSAFE
 from .trace import Call, CallKey, Trace
@@ -353,6 +354,8 @@ class Converter:
                 self._where(call),
                 "autograd refuses this for leaves too: work on a copy (x = x.clone()) instead",
             )
+        if base == "copy_" or torch.Tag.pointwise in target.tags:
+            self._refuse_overlap(node, member, call)
         args = self._args(node.args)
         kwargs = {k: self._args(v) for k, v in node.kwargs.items()}
         old: Var = args[0]
@@ -374,10 +377,10 @@ class Converter:
             # the state of a module that this forward pass may never read again
             member.family.unknown = error.message
             return
-        if new.dtype != old.dtype:
-            new = op.to(new, old.dtype)
         if new.shape != old.shape:
             new = op.expand(new, old.shape)
+        if new.dtype != old.dtype:
+            new = op.to(new, old.dtype) if kind == "copy" else op.stored(new, old.dtype)
         operands = [v.value.name for v in _vars_in((old, *bound.values()))]
         flows = any(v not in self.inert or v in self.frozen for v in operands)
         self._note_inert(new, {"old": old, **bound})
@@ -388,6 +391,19 @@ class Converter:
         for before, after in replaced:
             if before.value.name in self.inert and new.value.name in self.inert:
                 self.inert.add(after.value.name)
+
+    def _refuse_overlap(self, node: FxNode, member: alias.Member, call: Call | None) -> None:
+        written = node.all_input_nodes[0]
+        for read in node.all_input_nodes[1:]:
+            other = self.members.get(read)
+            if not isinstance(other, alias.Member) or other.family is not member.family:
+                continue
+            if clash(written.meta["val"], read.meta["val"], self.context):
+                raise CaptureError(
+                    "an in-place update reads, in another order, the memory that it writes to",
+                    self._where(call),
+                    "read a copy (….clone()): what torch makes of it depends on its kernel",
+                )
 
     def _functional(self, base: str, overload: str, bound: dict[str, Any], old: Var) -> Var:
         if base == "copy":

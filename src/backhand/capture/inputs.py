@@ -54,11 +54,21 @@ class Arguments:
                 state[leaf.path[0]] = value
             else:
                 replaced[leaf.path] = value
-        args = tuple(_rebuild(a, (i,), replaced) for i, a in enumerate(self.args))
-        kwargs = {k: _rebuild(v, (k,), replaced) for k, v in self.kwargs.items()}
+        args, kwargs = self._rebuilt(replaced)
         if self.module is not None:
             return torch.func.functional_call(self.module, state, args, kwargs, tie_weights=True)
         return self.function(*args, **kwargs)
+
+    def with_values(self, values: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a call with these values of the dynamic leaves but a module's own."""
+        pairs = zip(self.dynamic(), values, strict=True)
+        return self._rebuilt({leaf.path: v for leaf, v in pairs if leaf.kind in ("tensor", "int")})
+
+    def _rebuilt(
+        self, replaced: Mapping[tuple[Any, ...], Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        args = tuple(_rebuild(a, (i,), replaced) for i, a in enumerate(self.args))
+        return args, {k: _rebuild(v, (k,), replaced) for k, v in self.kwargs.items()}
 
 
 def identifier(text: str) -> str:
@@ -167,7 +177,7 @@ def _unique(name: str, taken: set[str]) -> str:
     return out
 
 
-def _rebuild(arg: Any, path: tuple[Any, ...], replaced: dict[tuple[Any, ...], Any]) -> Any:
+def _rebuild(arg: Any, path: tuple[Any, ...], replaced: Mapping[tuple[Any, ...], Any]) -> Any:
     if isinstance(arg, Mapping):
         return {k: _rebuild(v, (*path, k), replaced) for k, v in arg.items()}
     if isinstance(arg, tuple) and hasattr(arg, "_fields"):

@@ -4,25 +4,45 @@ from __future__ import annotations
 
 import ast
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import InputError
-from .common import derive_target, target_options
+from .common import FORMS, derive_target, target_options
 from .text import check_output, clean, write_file
+
+if TYPE_CHECKING:
+    from ..api import Backprop
 
 
 @click.command("derive")
 @target_options
 @click.option(
-    "--emit", type=click.Choice(["torch"]), help="Write a complete, importable module instead."
+    "--emit",
+    type=click.Choice(["torch", "function", "numpy", "jax"]),
+    help="Write a complete, importable module instead: both passes for a library, or one "
+    "differentiable operator (function).",
+)
+@click.option(
+    "--save",
+    metavar="fast|least|NAMES",
+    help="What an emitted module keeps for its backward pass: what it reads, the fewest bytes, or "
+    "exactly these values, comma-separated.",
 )
 @click.option(
     "--spelling",
     type=click.Choice(["plain", "exact"]),
-    default="plain",
-    show_default=True,
-    help="plain: the formulas as people write them. exact: bit for bit what autograd computes.",
+    help="plain: the formulas as people write them. exact: bit for bit what autograd computes.  "
+    "[default: plain; exact for --emit function]",
+)
+@click.option(
+    "--cost", is_flag=True, help="Print what each form costs instead: passes, bytes, operations."
+)
+@click.option(
+    "--explain-refusals",
+    is_flag=True,
+    help="Print the closed forms that were found and rejected instead, and why.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
 @click.option("--force", is_flag=True, help="Overwrite the output file.")
@@ -33,7 +53,10 @@ def derive(
     form: str,
     wrt: str | None,
     emit: str | None,
-    spelling: str,
+    save: str | None,
+    spelling: str | None,
+    cost: bool,
+    explain_refusals: bool,
     output: str | None,
     force: bool,
 ) -> None:
@@ -42,10 +65,21 @@ def derive(
     TARGET is path/file.py:function, package.module:function, or the same with an nn.Module. The
     file is imported, so its code runs.
     """
+    table = "--cost" if cost else "--explain-refusals" if explain_refusals else ""
+    if table and (emit is not None or output is not None):
+        raise InputError(f"{table} prints a table and writes nothing: leave out --emit and -o")
     if output is not None:
         check_output(output, force)  # before the work is done
+    if save is not None and not emit:
+        raise InputError("--save says what an emitted module keeps: give --emit as well")
     bp, _ = derive_target(target, inputs, at, wrt)
-    text = bp.emit(emit, spelling) if emit else bp.listing(spelling, form=form).source
+    if table:
+        click.echo(clean(_costs(bp) if cost else bp.explain_refusals()))
+        return
+    if emit:
+        text = bp.emit(emit, spelling, form, _kept(save))
+    else:
+        text = bp.listing(spelling or "plain", form=form).source
     text = clean(text)  # it quotes the user's source
     ast.parse(text)
     if output is not None:
@@ -66,3 +100,20 @@ def _check_encoding(text: str) -> None:
             f"the output's encoding ({encoding}) has no {text[error.start]!r}: write to a file "
             "with -o FILE, or set PYTHONIOENCODING=utf-8"
         ) from None
+
+
+def _kept(save: str | None) -> str | list[str] | None:
+    """``--save``: a policy, or the names of what is kept."""
+    if save is None or save in ("fast", "least"):
+        return save
+    return [name.strip() for name in save.split(",") if name.strip()]
+
+
+def _costs(bp: Backprop) -> str:
+    """The table of what the forms cost, and at which sizes."""
+    from ..program.cost import comparison
+    from .tables import rows_to_text
+
+    table = rows_to_text(comparison({form: bp.cost(form) for form in FORMS}))
+    sizes = ", ".join(f"{s.name if s.named else s.accessor} = {s.hint}" for s in bp.symbols)
+    return f"{table}\n\nat {sizes}" if sizes else table

@@ -31,7 +31,8 @@ def tour(steps: int, hidden: int, out: str, force: bool) -> None:
     """The article "Backpropagate Manually" from end to end, on names that ship with backhand.
 
     Exercise 1: the backward pass of a small network, one line per gradient, each checked against
-    autograd. Then the network is trained on that backward pass, without autograd.
+    autograd. Exercises 2 and 3: the closed forms of cross entropy and batch norm, found and proved.
+    Then the network is trained on its backward pass, without autograd.
     """
     if steps < 1 or hidden < 1:
         raise click.UsageError("--steps and --hidden must be at least 1")
@@ -47,12 +48,13 @@ def tour(steps: int, hidden: int, out: str, force: bool) -> None:
 
     claim(out, force or out == OUT)  # rather than after all the rest
     console = Stage(highlight=False)
-    _exercise_1(console)
+    bp = _exercise_1(console)
+    _closed_forms(console, bp)
     _training(console, steps, hidden, out)
     _onwards(console)
 
 
-def _exercise_1(console: Console) -> None:
+def _exercise_1(console: Console) -> Backprop:
     from rich.syntax import Syntax
 
     from ..api import derive
@@ -82,6 +84,61 @@ def _exercise_1(console: Console) -> None:
         counts = [_without_seed(report.count(v), v) for v in ("exact", "close", "wrong")]
         table.add_row(str(n), str(d), *map(str, counts))
     console.print(table)
+    return bp
+
+
+EXERCISES = (
+    (
+        2,
+        "cross entropy in one line",
+        "logits",
+        "loss",
+        "The eight lines from the logits to the loss, backwards at once.",
+        ("dlogits = F.softmax(logits, 1)", "dlogits[range(n), Yb] -= 1", "dlogits /= n"),
+    ),
+    (
+        3,
+        "batch norm in one line",
+        "hprebn",
+        "hpreact",
+        "The seven lines of the batch norm, backwards at once.",
+        (
+            "dhprebn = bngain*bnvar_inv/n * (n*dhpreact - dhpreact.sum(0)",
+            "    - n/(n-1)*bnraw*(dhpreact*bnraw).sum(0))",
+        ),
+    ),
+)
+
+
+def _closed_forms(console: Console, bp: Backprop) -> None:
+    """Exercises 2 and 3, which the article derives on paper."""
+    from rich.syntax import Syntax
+
+    from ..checking.table import difference_text
+
+    found = {g.name: g for g in bp.verify(form="shorthand").gradients}
+    for number, title, of, given, what, article in EXERCISES:
+        console.rule(f"[bold]Exercise {number}: {title}")
+        closed = bp.closed_form(of, given)
+        console.print(f"{what} The article writes:\n")
+        for line in article:
+            console.print(f"    {line}", markup=False)
+        console.print("\nFound here, from the source alone:\n")
+        console.print(Syntax(closed.source, "python", background_color="default", word_wrap=True))
+        console.print("The proof, which the article leaves out:\n")
+        console.print(str(closed.proof), markup=False)
+        judged = found[f"d{of}"].local
+        assert judged is not None
+        before, after = closed.longhand_cost, closed.cost
+        console.print(
+            f"\nGiven autograd's d{given}, it differs from autograd's d{of} by "
+            f"{difference_text(judged.maxdiff)} at most: the same numbers added in another order. "
+            f"It passes over large tensors {after.passes} times where the longhand does "
+            f"{before.passes} times, and reads {after.saved:,} bytes of the forward pass where the "
+            f"longhand reads {before.saved:,}.\n"
+        )
+    console.print("The whole backward pass with both in place:\n")
+    console.print(Syntax(bp.shorthand.source, "python", background_color="default", word_wrap=True))
 
 
 def _without_seed(count: int, verdict: str) -> int:

@@ -28,6 +28,9 @@ def broken(text: str, width: int = WIDTH, suffix: str = "") -> list[str]:
     if len(text) + len(suffix) <= width:
         return [text + suffix]
     target, equals, value = _assignment(text)
+    if len(target) > width // 2 and commas(target):
+        first, *rest = broken(f") = {value}", width, suffix) if value else [")"]
+        return ["(", *_body(target, width, INDENT), first, *rest]
     lines = _bracketed(value, width, 0, len(target + equals), len(suffix))
     lines[0] = target + equals + lines[0]
     lines[-1] += suffix
@@ -53,6 +56,9 @@ def _bracketed(value: str, width: int, indent: int, used: int, after: int) -> li
     """
     inner = indent + INDENT
     start, end = _widest(value)
+    if used + start + 1 > width and not _operators(value):
+        # of a chain of calls, x.at[…].set(…), one that begins on this line
+        start, end = _widest(value, width - used - 1)
     # one operand may hold nearly everything: scale * (first - second)
     operators = _operators(value)
     last = end == len(value) - 1 and (len(operators) == 1 or start < width // 3)
@@ -64,7 +70,7 @@ def _bracketed(value: str, width: int, indent: int, used: int, after: int) -> li
             if len(close) + len(rest) + after > width:
                 tail = _bracketed(rest, width, indent, len(close), after)
             return [value[: start + 1], *body, close + tail[0], *tail[1:]]
-        if start < 0:
+        if not operators:
             return [value]
     return ["(", *_body(value, width, inner), " " * indent + ")"]
 
@@ -74,7 +80,7 @@ def _body(body: str, width: int, indent: int) -> list[str]:
     margin = " " * indent
     if indent + len(body) <= width:
         return [margin + body]
-    parts = _pieces(body, _commas(body), 2)
+    parts = _pieces(body, commas(body), 2)
     if len(parts) > 1:
         out: list[str] = []
         for part in parts:
@@ -116,7 +122,8 @@ def _outside(text: str) -> list[int]:
     return found
 
 
-def _commas(text: str) -> list[int]:
+def commas(text: str) -> list[int]:
+    """Positions of the commas outside brackets."""
     return [i for i in _outside(text) if text[i] == ","]
 
 
@@ -136,8 +143,11 @@ def _pieces(text: str, cuts: list[int], skip: int) -> list[str]:
     return [text[a:b] for a, b in zip(starts, ends, strict=True) if text[a:b]]
 
 
-def _widest(text: str) -> tuple[int, int]:
-    """Where the longest outermost pair of brackets opens and closes; -1 if there is none."""
+def _widest(text: str, before: int | None = None) -> tuple[int, int]:
+    """Where the longest outermost pair of brackets opens and closes; -1 if there is none.
+
+    ``before``: only pairs that open at this place or earlier.
+    """
     best, start, depth, quote = (-1, -1), 0, 0, ""
     for i, ch in enumerate(text):
         if quote:
@@ -149,6 +159,8 @@ def _widest(text: str) -> tuple[int, int]:
             depth += 1
         elif ch in _CLOSE:
             depth -= 1
+            if before is not None and start > before:
+                continue
             if not depth and i - start > max(best[1] - best[0], 1):
                 best = start, i
     return best

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from ..errors import UnsupportedError
 from ..program.ir import Program, Step
 from ..program.sizes import Dim, Size, Symbol, size_text
+from .backend import Backend
 from .layout import WIDTH, broken
 from .python import Line, Printer, printed_name
+from .torch_spelling import TORCH
 
 _serial = count()
 
@@ -68,14 +71,15 @@ def print_backward(
     shapes: bool = True,
     forward: Program | None = None,
     width: int = WIDTH,
+    backend: Backend = TORCH,
 ) -> Listing:
     """A backward program as people read it: one block per step, the forward line above it.
 
     With ``forward``, the shapes of its named values may be read; lines are broken at ``width``.
     """
     values = [] if forward is None else list(forward.values())
-    printer = Printer(program, size_names(symbols), forward=values)
-    blocks = [(step, made) for step in program.steps if (made := printer.step_lines(step))]
+    printer = Printer(program, size_names(symbols), forward=values, backend=backend)
+    blocks = [(step, made) for step in program.steps if (made := _step_lines(printer, step))]
     lines = [line for _, made in blocks for line in made]
     used = names_in(line.text for line in lines)
     head = preamble(symbols, used)
@@ -92,6 +96,14 @@ def print_backward(
             shape = _comment(line, symbols) if shapes else ""
             out += broken(line.text, width, shape)
     return Listing("\n".join(out) + "\n", tuple(lines), program, head)
+
+
+def _step_lines(printer: Printer, step: Step) -> list[Line]:
+    """The statements of a step; what cannot be said is refused with the author's line."""
+    try:
+        return printer.step_lines(step)
+    except UnsupportedError as error:
+        raise UnsupportedError(error.message, step.where, error.hint) from None
 
 
 def _one_statement(before: Step, step: Step) -> bool:
@@ -112,6 +124,17 @@ def _comment(line: Line, symbols: Sequence[Symbol]) -> str:
 def names_in(texts: Iterable[str]) -> set[str]:
     """Every identifier that the source mentions, attributes aside."""
     return {name for text in texts for name in re.findall(r"(?<![.\w])[^\W\d]\w*", text)}
+
+
+def read_before(statements: Iterable[str]) -> set[str]:
+    """The names that statements read before they assign them: what must be given to them."""
+    made: set[str] = set()
+    read: set[str] = set()
+    for text in statements:
+        targets, equals, value = text.partition(" = ")
+        read |= names_in([value if equals else text]) - made
+        made |= names_in([targets]) if equals else set()
+    return read
 
 
 def print_forward(

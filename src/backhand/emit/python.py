@@ -7,16 +7,16 @@ statement. What is printed is what runs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..program.ir import Node, Program, Step, Value, dims_in, folded_values
 from ..program.ops import INFIX, PREFIX, PREFIX_STRENGTH, Op, get_op
 from ..program.sizes import ATOM, PRODUCT, UNARY, Scalar, Size, wrap
+from .backend import Backend, Piece
 from .shapes import Shapes
-
-Piece = tuple[str, int]
+from .torch_spelling import TORCH, swaps_a_matrix, transposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Printer:
     """Prints one program. ``sizes`` gives the source text of every symbolic size.
 
     ``inline=False`` gives every node a statement of its own. ``forward`` are values whose shapes
-    the text may read (text for people; elsewhere it would keep them in memory).
+    the text may read (text for people; elsewhere it would keep them in memory). ``backend`` is the
+    library that the text is for.
     """
 
     def __init__(
@@ -51,9 +52,11 @@ class Printer:
         sizes: Mapping[str, str],
         inline: bool = True,
         forward: Iterable[Value] = (),
+        backend: Backend = TORCH,
     ) -> None:
         self.program = program
-        self.shapes = Shapes(program, sizes, forward)
+        self.backend = backend
+        self.shapes = Shapes(program, sizes, forward, backend.numel)
         self.foldable = folded_values(program) if inline else frozenset()
         self.reads: Counter[str] = Counter(
             v.name for node in program.nodes() for v in node.operands()
@@ -95,7 +98,7 @@ class Printer:
         if len(node.outs) == 1 and get_op(node.op).outs == 1:
             return f"{printed_name(node.outs[0])} = {piece[0]}"
         if len(wanted) == 1:
-            field = _FIELDS.get(node.op)
+            field = self.backend.fields.get(node.op)
             i = node.outs.index(wanted[0])
             pick = f".{field[i]}" if field else f"[{i}]"
             return f"{printed_name(wanted[0])} = {wrap(piece, ATOM)}{pick}"
@@ -113,46 +116,16 @@ class Printer:
     def expression(self, node: Node) -> Piece:
         """The source text of a node's operation."""
         op = get_op(node.op)
-        if op.name in CUSTOM:
-            return CUSTOM[op.name](self, node)
-        if op.name in ("transpose", "permute") and _swaps_a_matrix(node):
-            return _transposed(self, node)
+        if op.name in self.backend.custom:
+            return self.backend.custom[op.name](self, node)
+        if op.name in ("transpose", "permute") and swaps_a_matrix(node):
+            return transposed(self, node)
         if op.spelling in INFIX and len(node.args) == 2:
             return self._infix(op, node)
         if op.spelling in PREFIX and len(node.args) == 1:
             operand = wrap(self.piece(node.args[0]), PREFIX_STRENGTH)
             return f"{op.spelling}{operand}", UNARY
-        positional, keywords = op.written(node.args)
-        names = [p.name for p in op.params]
-        texts = []
-        for name, arg in zip(names, positional, strict=False):
-            if name == op.spread and isinstance(arg, tuple) and arg:
-                whole = self.shapes.whole(arg)
-                texts += (
-                    [whole] if whole else [self.piece(a)[0] for a in self._spread(op, node, arg)]
-                )
-            else:
-                texts.append(self.argument(name, arg))
-        texts += [f"{k}={self.argument(k, v)}" for k, v in keywords.items()]
-        if op.spelling == "method" or op.spelling.startswith("."):
-            method = op.name if op.spelling == "method" else op.spelling[1:]
-            receiver = wrap(self.piece(positional[0]), ATOM)
-            if op.name in FILLS and isinstance(node.args[0], Value):
-                # a tensor of zeros that was made for this and has no name may be written to
-                method += "_" if node.args[0].name in self.fresh else ""
-            return f"{receiver}.{method}({', '.join(texts[1:])})", ATOM
-        return f"{op.spelling}({', '.join(texts)})", ATOM
-
-    def _spread(self, op: Op, node: Node, sizes: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Sizes as written out; an ``expand`` says -1 for an axis that it keeps."""
-        if op.name != "expand" or not isinstance(node.args[0], Value):
-            return sizes
-        shape = node.args[0].shape
-        extra = len(sizes) - len(shape)
-        return tuple(
-            -1 if i >= extra and isinstance(s, Size) and s == shape[i - extra] else s
-            for i, s in enumerate(sizes)
-        )
+        return self.backend.call(self, op, node)
 
     def _infix(self, op: Op, node: Node) -> Piece:
         strength = INFIX[op.spelling][0]
@@ -168,7 +141,7 @@ class Printer:
     def argument(self, name: str, arg: Any) -> str:
         """One argument of a call."""
         if isinstance(arg, str) and name in ("dtype", "input_dtype"):
-            return f"torch.{arg}"
+            return self.backend.dtype(arg)
         return self.piece(arg)[0]
 
     def piece(self, arg: Any) -> Piece:
@@ -186,123 +159,6 @@ class Printer:
             inner = ", ".join(self.piece(a)[0] for a in arg)
             return f"({inner}{',' if len(arg) == 1 else ''})", ATOM
         return self.shapes.number(arg)
-
-
-# Operators that start from a tensor and write into it, and have a form that writes in place.
-FILLS = frozenset(
-    {"index_put", "scatter", "scatter_add", "index_add", "index_copy", "masked_scatter"}
-)
-
-_FIELDS = {
-    op: ("values", "indices")
-    for op in (
-        "max_dim",
-        "min_dim",
-        "sort",
-        "topk",
-        "cummax",
-        "cummin",
-        "median_dim",
-        "kthvalue",
-        "mode",
-    )
-}
-
-
-def _index(p: Printer, node: Node) -> Piece:
-    indices = node.args[1]
-    assert isinstance(indices, tuple)
-    inside = ", ".join(":" if i is None else p.piece(i)[0] for i in indices)
-    return f"{wrap(p.piece(node.args[0]), ATOM)}[{inside}]", ATOM
-
-
-def _slice(p: Printer, node: Node) -> Piece:
-    x, dim, start, end, step = node.args
-    part = f"{'' if start is None else p.piece(start)[0]}:{'' if end is None else p.piece(end)[0]}"
-    if step != 1:
-        part += f":{p.piece(step)[0]}"
-    assert isinstance(dim, int) and isinstance(x, Value)
-    return f"{wrap(p.piece(x), ATOM)}[{_along(dim, len(x.shape), part)}]", ATOM
-
-
-def _select(p: Printer, node: Node) -> Piece:
-    x, dim, index = node.args
-    assert isinstance(dim, int) and isinstance(x, Value)
-    return f"{wrap(p.piece(x), ATOM)}[{_along(dim, len(x.shape), p.piece(index)[0])}]", ATOM
-
-
-def _along(dim: int, rank: int, part: str) -> str:
-    """A subscript for one axis: ``:, part``, or ``..., part`` for the last of many."""
-    axis = dim % rank
-    return f"..., {part}" if axis == rank - 1 and rank > 2 else ", ".join([":"] * axis + [part])
-
-
-def _einsum(p: Printer, node: Node) -> Piece:
-    equation, operands = node.args
-    assert isinstance(operands, tuple)
-    inner = ", ".join(p.piece(o)[0] for o in operands)
-    return f"torch.einsum({equation!r}, {inner})", ATOM
-
-
-def _arange(p: Printer, node: Node) -> Piece:
-    start, end, step, dtype = node.args
-    parts = [p.piece(a)[0] for a in (start, end, step)]
-    if step == 1:
-        parts = parts[1:2] if start == 0 else parts[:2]
-    if dtype is not None:
-        parts.append(f"dtype=torch.{dtype}")
-    return f"torch.arange({', '.join(parts)})", ATOM
-
-
-def _transposed(p: Printer, node: Node) -> Piece:
-    return f"{wrap(p.piece(node.args[0]), ATOM)}.T", ATOM
-
-
-def _swaps_a_matrix(node: Node) -> bool:
-    """Whether a permutation is the transpose of a matrix, ``x.T``."""
-    x, *dims = node.args
-    if not isinstance(x, Value) or len(x.shape) != 2:
-        return False
-    if node.op == "permute":
-        return dims[0] in ((1, 0), (-1, 0), (1, -2), (-1, -2))
-    return set(dims) in ({0, 1}, {0, -1}, {-2, 1}, {-2, -1})
-
-
-def _full(p: Printer, node: Node) -> Piece:
-    size, fill, dtype = node.args
-    kind = None
-    if isinstance(fill, (bool, int, float)) and fill in (0, 1):
-        kind = "ones" if fill else "zeros"
-    texts = [p.piece(size)[0]]
-    if kind is None or dtype is None:
-        kind = "full"
-        texts.append(p.piece(fill)[0])
-    texts += [] if dtype is None else [f"dtype=torch.{dtype}"]
-    return f"torch.{kind}({', '.join(texts)})", ATOM
-
-
-def _mask(p: Printer, node: Node) -> Piece:
-    x, keep = (p.piece(a)[0] for a in node.args)
-    return f"torch.empty_like({x}).bernoulli_({keep})", ATOM
-
-
-def _copy(p: Printer, node: Node) -> Piece:
-    x, src = node.args
-    return f"{wrap(p.piece(x), ATOM)}.clone().copy_({p.piece(src)[0]})", ATOM
-
-
-CUSTOM: dict[str, Callable[[Printer, Node], Piece]] = {
-    "identity": lambda p, node: p.piece(node.args[0]),
-    "index": _index,
-    "slice": _slice,
-    "select": _select,
-    "einsum": _einsum,
-    "arange": _arange,
-    "t": _transposed,
-    "full": _full,
-    "bernoulli_mask": _mask,
-    "copy": _copy,
-}
 
 
 __all__ = ["PRODUCT", "Line", "Printer", "dims_in", "printed_name"]

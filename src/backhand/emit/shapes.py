@@ -24,8 +24,13 @@ class Shapes:
     """
 
     def __init__(
-        self, program: Program, sizes: Mapping[str, str], forward: Iterable[Value] = ()
+        self,
+        program: Program,
+        sizes: Mapping[str, str],
+        forward: Iterable[Value] = (),
+        numel: str = "numel()",
     ) -> None:
+        self.numel = numel
         self.sizes = sizes
         self.forward = {v.var: v for v in forward if v.var is not None}
         self.last: dict[str, int] = {}
@@ -100,7 +105,7 @@ class Shapes:
             if axis is not None:
                 return f"{self._noted(v)}.shape[{axis}]", ATOM
             if len(v.shape) > 1 and product(v.shape) == size:
-                return f"{self._noted(v)}.numel()", ATOM
+                return f"{self._noted(v)}.{self.numel}", ATOM
         for v in self.at_hand():
             for i in range(len(v.shape) - 1):
                 if product(v.shape[i : i + 2]) == size and size.expr.is_Mul:

@@ -1,90 +1,83 @@
-"""A complete, importable PyTorch module: forward, backward, and an example of their use."""
+"""A complete, importable PyTorch module: forward, backward, and both together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from ..program.ir import Program, Value
-from ..program.sizes import Symbol
-from .layout import WIDTH, broken
-from .listing import names_in, print_backward, print_forward, printed_name, shape_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from .layout import WIDTH
+from .listing import print_backward, print_forward, printed_name, read_before, shape_text
+from .passes import Passes, indented, unique, wrapped
 
 
-def torch_module(
-    name: str,
-    forward: Program,
-    backward_program: Program,
-    upstream: Sequence[Value],
-    symbols: Sequence[Symbol],
-    seeds: Sequence[str],
-    gradients: Sequence[str],
-    parameters: Sequence[str],
-    constants: Mapping[str, str],
-) -> str:
+def torch_module(passes: Passes) -> str:
     """The text of a module with ``forward`` and ``backward``; the latter needs no autograd.
 
     ``forward(*inputs)`` returns the outputs and what the backward pass reads;
-    ``backward(saved, …)`` returns the gradients by input name. ``parameters`` are the arguments in
-    order; those in ``constants`` are written into the module as the expressions given there.
+    ``backward(saved, …)`` returns the gradients by input name.
     """
-    inputs = [p for p in parameters if p not in constants]
-    ups = [] if seeds else [printed_name(v) for v in upstream]
-    listing = print_backward(backward_program, symbols, seeds, width=WIDTH - 4)
-    read = names_in((*listing.preamble, *seeds, *(line.text for line in listing.lines)))
-    known = [*inputs, *(printed_name(v) for v in forward.values())]
-    saved = _unique(name for name in known if name in read and name not in ups)
-    lines, head = print_forward(forward, symbols)
-    outputs = [printed_name(v) for v in forward.outputs]
-    shapes = [
-        f"    {printed_name(v)}: {v.dtype} {shape_text(v.shape, symbols)}"
-        for v in forward.inputs
-        if printed_name(v) not in constants
-    ]
-    written = [f"{c} = {text}" for c, text in constants.items()]
+    p = passes.with_sizes_at_hand()
+    p.reserved(("torch", "math"))
+    seeds = seed_lines(p, "torch.ones_like({})")
+    ups = [] if seeds else p.ups
+    listing = print_backward(p.backward, p.backward.symbols, seeds, width=WIDTH - 4)
+    results = [printed_name(v) for v in p.backward.outputs]
+    read = read_before(
+        (*listing.preamble, *seeds, *(line.text for line in listing.lines), *results)
+    )
+    known = [*p.inputs, *(printed_name(v) for v in p.forward.values())]
+    saved = unique(n for n in known if n in read and n not in ups and n not in p.constants)
+    lines, head = print_forward(p.forward, p.symbols)
+    outputs = [printed_name(v) for v in p.forward.outputs]
     body = [*head, *(line.text for line in lines)]
     body.append(f"saved = {{{', '.join(f'{s!r}: {s}' for s in saved)}}}")
-    body.append(
-        f"return {', '.join(outputs)}{',' if len(outputs) > 1 else ''}, saved".replace(",,", ",")
-    )
-    unpack = [f"{s} = saved[{s!r}]" for s in saved]
+    body.append(f"return {', '.join([*outputs, 'saved'])}")
     result = [
         f"{of!r}: {printed_name(v)}"
-        for of, v in zip(gradients, backward_program.outputs, strict=True)
+        for of, v in zip(p.gradients, p.backward.outputs, strict=True)
     ]
     return "\n".join(
         [
-            f'"""The forward and the backward pass of ``{name}``, written by backhand.',
+            f'"""The forward and the backward pass of ``{p.name}``, written by backhand.',
             "",
             "Inputs:",
-            *shapes,
+            *described_inputs(p),
             '"""',
             "",
             "import math",
             "",
             "import torch",
-            *(["", *written] if written else []),
+            *constant_lines(p),
             "",
             "",
-            f"def forward({', '.join(inputs)}):",
-            *_indented(part for line in body for part in broken(line, WIDTH - 4)),
+            f"def forward({', '.join(p.inputs)}):",
+            *wrapped(body),
             "",
             "",
             f"def backward({', '.join(['saved', *ups])}):",
-            *_indented(unpack),
-            *_indented(listing.source.splitlines()),
-            f"    return {{{', '.join(result)}}}",
+            *indented(f"{s} = saved[{s!r}]" for s in saved),
+            *indented(listing.source.splitlines()),
+            *wrapped([f"return {{{', '.join(result)}}}"]),
             "",
         ]
     )
 
 
-def _indented(lines: Iterable[str]) -> list[str]:
-    return [f"    {line}" if line else "" for line in lines]
+def seed_lines(p: Passes, ones: str) -> list[str]:
+    """``dloss = …`` for a scalar loss; other upstreams are arguments."""
+    return [f"{p.ups[0]} = {ones.format(p.upstream_of[0])}"] if p.scalar else []
 
 
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
+def constant_lines(p: Passes) -> list[str]:
+    """Small tensors that the forward pass makes or reads, written out."""
+    lines = [
+        f"{c} = torch.tensor({nested!r}, dtype=torch.{dtype})"
+        for c, (nested, dtype) in p.constants.items()
+    ]
+    return ["", *lines] if lines else []
+
+
+def described_inputs(p: Passes) -> list[str]:
+    """The inputs with their dtypes and shapes, for a docstring."""
+    return [
+        f"    {printed_name(v)}: {v.dtype} {shape_text(v.shape, p.symbols)}"
+        for v in p.forward.inputs
+        if printed_name(v) not in p.constants
+    ]

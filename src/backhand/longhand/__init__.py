@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .naming import Namer
 from .passes import expand_plain, recompute
+from .saving import Plan, plan_saving
 from .walk import Backward, backward
 
-__all__ = ["Backward", "Namer", "backward", "expand_plain", "recompute"]
+__all__ = ["Backward", "Namer", "Plan", "backward", "expand_plain", "plan_saving", "recompute"]

@@ -43,6 +43,7 @@ NOUNS = {
     "index": "picked",
     "select": "slice",
     "to": "cast",
+    "stored": "cast",
     "native_layer_norm": "normed",
     "native_group_norm": "normed",
     "native_batch_norm": "normed",

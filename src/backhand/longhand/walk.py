@@ -17,6 +17,7 @@ from ..program.build import Builder, SizeContext, Var, op
 from ..program.ir import Node, Program, Step, Value, map_arg, values_in, without_dead_nodes
 from ..program.ops import get_op
 from ..rules import NONDIFFERENTIABLE, RULES, Context
+from ..rules.base import LastFirst
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,12 @@ class _Walk:
         self.renamed: dict[str, Var] = {}
         self.claimed: set[str] = set()  # values that are some operand's gradient already
         self.labels = self._labels()
+        # What an update in place computes has the dtype of its storage only once it is stored
+        # there; autograd knows no such step, and goes on in the storage's dtype.
+        inputs = {v.name for v in program.inputs}
+        self.stored = {
+            v.name for n in program.nodes() if n.op == "stored" for v in n.operands()
+        } - inputs
 
     def _labels(self) -> dict[str, str]:
         """The printed name of each value's gradient: ``d{x}``, made unique."""
@@ -187,6 +194,7 @@ class _Walk:
             gradients = found.vjp(context)
         except UnsupportedError as error:
             raise UnsupportedError(error.message, step.where, error.hint) from None
+        uses: list[tuple[Value, Var]] = []
         for p, arg in zip(row.params, node.args, strict=True):
             gradient = gradients.get(p.name)
             if gradient is None or p.name not in needed:
@@ -195,7 +203,11 @@ class _Walk:
             pieces = gradient if isinstance(gradient, (tuple, list)) else (gradient,)
             for operand, piece in zip(operands, pieces, strict=True):
                 if piece is not None and operand.name in self.active:
-                    self._add(operand, piece)
+                    uses.append((operand, piece))
+        if isinstance(gradients, LastFirst) and len({o.name for o, _ in uses}) < len(uses):
+            uses.reverse()
+        for operand, piece in uses:
+            self._add(operand, piece)
 
     def _needed(self, node: Node) -> set[str]:
         row = get_op(node.op)
@@ -216,7 +228,7 @@ class _Walk:
         else:
             fits = False
         piece = gradient if fits else reduce_to(gradient, operand.shape)
-        if piece.dtype != operand.dtype:
+        if piece.dtype != operand.dtype and operand.name not in self.stored:
             piece = op.to(piece, operand.dtype)
         self.uses[operand.name] = self.uses.get(operand.name, 0) + 1
         total = piece if known is None else known + piece
@@ -271,7 +283,11 @@ def reduce_to(g: Var, shape: tuple[object, ...]) -> Var:
         out: Var = op.expand(g, shape)
         return out
     leading = g.rank - len(shape)
-    ones = [leading + i for i, d in enumerate(shape) if d == 1 and g.shape[leading + i] != 1]
+    # An open size may be one, as in (d + 1)//2 - 1 at d = 3: capture noted that it has to be.
+    hint = g.builder.context.hint
+    ones = [
+        leading + i for i, d in enumerate(shape) if hint(d) == 1 != hint(g.shape[leading + i])
+    ]
     lead = list(range(leading))
     if not lead and not ones:
         return g  # the same sizes in other words, as 4*(d//4) and d

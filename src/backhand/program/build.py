@@ -7,8 +7,9 @@ result's shape and dtype on the fakes. So shape inference is torch's own, symbol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,18 @@ from .invoke import dtype_name, dtype_of, invoke
 from .ir import Node, Value
 from .ops import Op, get_op
 from .sizes import Dim, Scalar, Size, Symbol, number_value, symbol
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch's log quiet: it gets a traceback of every kernel without shapes, handled or not."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 class SizeContext:
@@ -155,7 +168,7 @@ class Builder:
                     var.fake  # noqa: B018
                 return (var,), False
         fakes = tuple(self._fake(a) for a in args)
-        with self.context.active(), torch.no_grad():
+        with self.context.active(), torch.no_grad(), _quiet():
             result = invoke(op, fakes)
         many = isinstance(result, (tuple, list))
         return tuple(self._wrap(r) for r in (result if many else (result,))), many
@@ -240,7 +253,7 @@ class Var:
         if isinstance(self._fake, tuple):
             op, args = self._fake
             fakes = tuple(self.builder._fake(a) for a in args)
-            with self.builder.context.active(), torch.no_grad():
+            with self.builder.context.active(), torch.no_grad(), _quiet():
                 made: torch.Tensor
                 try:
                     made = invoke(op, fakes)

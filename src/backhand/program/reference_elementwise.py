@@ -315,6 +315,7 @@ REFERENCES: dict[str, Reference] = {
     "contiguous": lambda x: x,
     "stop_gradient": lambda x: x,
     "to": lambda x, dtype: x.astype(numpy_dtype(dtype)),
+    "stored": lambda x, dtype: x.astype(numpy_dtype(dtype)),
     "copy": lambda x, src: np.broadcast_to(src, x.shape),
     "fill": lambda x, value: np.broadcast_to(value, x.shape),
     "masked_fill": lambda x, mask, value: np.where(mask, value, x),

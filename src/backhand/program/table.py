@@ -101,6 +101,7 @@ glu(x, dim=-1)                          | torch.nn.functional.glu
 identity(x)                             | custom
 clone(x)                                | method
 to(x, dtype)                            | method
+stored(x, dtype)                        | .to
 stop_gradient(x)                        | .detach
 masked_fill(x, mask, value)             | method
 tril(x, diagonal=0)                     | method

@@ -21,6 +21,14 @@ Exactness: TypeAlias = Literal["exact", "almost everywhere", "subgradient"]
 Gradients: TypeAlias = Mapping[str, Any]
 
 
+class LastFirst(dict[str, Any]):
+    """Gradients of an operator that torch composes of others, leading each operand through a view.
+
+    Autograd goes back through these views from the last one made to the first. If one value is
+    several of the operands, its uses are added in that order.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class T:
     """A tensor of a sample: its shape and what its elements are.

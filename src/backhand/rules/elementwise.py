@@ -319,5 +319,15 @@ def _to(c: Context) -> Gradients:
     return {"x": c.g}
 
 
+@rule(
+    "stored",
+    (sample(T((3, 4)), "float64"), sample(T((3, 4)), "float32")),
+    tex={"x": "1"},
+    domain="the result of an update in place: its gradient has the dtype that is updated",
+)
+def _stored(c: Context) -> Gradients:
+    return {"x": c.g}
+
+
 nondifferentiable("its gradient is cut on purpose", "stop_gradient")
 nondifferentiable("the result is constant", "zeros_like", "ones_like", "arange", "full")

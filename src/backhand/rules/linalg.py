@@ -10,7 +10,7 @@ from typing import Any
 
 from ..program.build import Var, op
 from ..program.ir import Node
-from .base import Context, Gradients, T, rule, sample
+from .base import Context, Gradients, LastFirst, T, rule, sample
 
 MATMULS = (
     sample(T((3, 4)), T((4, 5))),
@@ -100,10 +100,10 @@ def _matmul(c: Context) -> Gradients:
         # one matrix against many: torch multiplies it as a matrix if it has a gradient
         if a.shape[0] == 1 and c.needs("x"):
             found = _matrices(c, op.squeeze(a, 0), b, g)
-            return {**found, "x": op.unsqueeze(found["x"], 0)}
+            return LastFirst(found, x=op.unsqueeze(found["x"], 0))
         if b.shape[0] == 1 and c.needs("other"):
             found = _matrices(c, a, op.squeeze(b, 0), g)
-            return {**found, "other": op.unsqueeze(found["other"], 0)}
+            return LastFirst(found, other=op.unsqueeze(found["other"], 0))
     if a.rank == 1:
         return _vector_times(c, a, b, g)
     if b.rank == 1:
@@ -112,7 +112,7 @@ def _matmul(c: Context) -> Gradients:
 
 
 def _matrices(c: Context, a: Var, b: Var, g: Var) -> dict[str, Var]:
-    out: dict[str, Var] = {}
+    out: dict[str, Var] = {} if a.rank == b.rank == 2 else LastFirst()
     if b.rank == 2:
         if c.needs("x"):
             out["x"] = of_left(a, b, g) if a.rank == 2 else _through_rows(g, swapped(b))
@@ -310,7 +310,7 @@ def _vdot(c: Context) -> Gradients:
 )
 def _linear(c: Context) -> Gradients:
     x, w, g = c.x, c["weight"], c.g
-    out: dict[str, Var] = {}
+    out: dict[str, Var] = LastFirst() if x.rank == 1 else {}
     if w.rank == 1:
         if c.needs("x"):
             out["x"] = op.unsqueeze(g, -1) * w
@@ -379,4 +379,4 @@ def _einsum(c: Context) -> Gradients:
             if letter not in known:  # summed over by itself: the gradient is the same all along it
                 piece = op.unsqueeze(piece, axis)
         gradients.append(piece)
-    return {"operands": tuple(gradients)}
+    return LastFirst(operands=tuple(gradients))

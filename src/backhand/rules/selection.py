@@ -243,4 +243,8 @@ def _fill(c: Context) -> Gradients:
     tex={"x": "0", "src": "g"},
 )
 def _copy(c: Context) -> Gradients:
-    return {"x": op.zeros_like(c.g) if c.needs("x") else None, "src": c.g}
+    src = c["src"]  # cast before a broadcast is undone: the sum is taken in the dtype of src
+    return {
+        "x": op.zeros_like(c.g) if c.needs("x") else None,
+        "src": c.g if c.g.dtype == src.dtype else op.to(c.g, src.dtype),
+    }

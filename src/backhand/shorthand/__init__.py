@@ -10,6 +10,7 @@ from ..program.build import SizeContext
 from ..program.ir import Node, Program, without_dead_nodes
 from ..rules import PLAIN
 from .closed import program_of, prove, region_between
+from .notation import Notation
 from .proof import Lemma, Proof
 from .regions import Line, Refusal, Region, assembled
 from .solve import Solver
@@ -92,6 +93,7 @@ def _pruned(program: Program) -> Program:
 __all__ = [
     "Lemma",
     "Line",
+    "Notation",
     "Proof",
     "Refusal",
     "Region",

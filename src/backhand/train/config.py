@@ -8,7 +8,7 @@ from typing import Any
 
 from backhand.errors import InputError
 
-GRADIENTS = ("longhand", "autograd")
+GRADIENTS = ("longhand", "shorthand", "autograd")
 
 # Fields that change what is printed or how often it is saved, never what is learnt.
 FREE_ON_RESUME = frozenset({"data", "out", "checkpoint_every", "samples"})

@@ -1,4 +1,4 @@
-"""The two ways to a batch's loss and gradients: backhand's longhand, and autograd."""
+"""The ways to a batch's loss and gradients: backhand's longhand and shorthand, and autograd."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from backhand.train.network import PARAMETERS, arguments, forward
 Gradients = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
 
 
-def longhand(parameters: dict[str, Tensor], batch: Examples) -> Gradients:
-    """Derive the backward pass once and run it at every step, without a tape."""
+def derived(parameters: dict[str, Tensor], batch: Examples, form: str) -> Gradients:
+    """Derive the backward pass once and run one of its forms at every step, without a tape."""
     from backhand.api import derive
 
-    backprop = derive(forward, *arguments(parameters, *batch))
+    backprop = derive(forward, *arguments(parameters, *batch), runs=form)
 
     def gradients(Xb: Tensor, Yb: Tensor) -> tuple[Tensor, list[Tensor]]:
         loss, found = backprop(*arguments(parameters, Xb, Yb))
@@ -47,4 +47,6 @@ def autograd(parameters: dict[str, Tensor]) -> Gradients:
 
 def choose(config: Config, parameters: dict[str, Tensor], batch: Examples) -> Gradients:
     """The way that `config.grad` names; `batch` has the shapes that are to come."""
-    return autograd(parameters) if config.grad == "autograd" else longhand(parameters, batch)
+    if config.grad == "autograd":
+        return autograd(parameters)
+    return derived(parameters, batch, config.grad)
