@@ -50,7 +50,7 @@ def alike(expr: Expr) -> Expr | None:
     if not most:
         return None
     best = max(most, key=lambda a: (counts[a], a.key))
-    found = Expr([t for t in expr.terms if best in t[0].powers])
+    found = Expr([t for t in expr.terms if t[0].powers.get(best, 0) > 0])
     return None if all(m.free == frozenset() for m, _ in found.terms) else found
 
 
