@@ -336,7 +336,7 @@ class Made:
 
 
 def generate(seed: int) -> Made:
-    """The program of a seed: one to three blocks, then perhaps a loss; several outputs at times."""
+    """The program of a seed: a block or two, or a loss after at most one; two outputs at times."""
     dice = seeded(seed)
     s = Sketch(dice)
     rank = dice.choices([1, 2, 3], [10, 75, 15])[0]
@@ -346,7 +346,7 @@ def generate(seed: int) -> Made:
     losing = dice.random() < 0.45
     blocks, weights = zip(*BODY, strict=True)
     seen = [x]
-    for _ in range(dice.choice([0, 0, 1, 1, 1, 2]) if losing else dice.choice([1, 1, 1, 2, 2, 3])):
+    for _ in range(dice.choice([0, 0, 0, 1]) if losing else dice.choice([1, 1, 1, 1, 2])):
         block = dice.choices(blocks, weights)[0]
         x = block(s, x)
         used.append(block.__name__)

@@ -141,7 +141,8 @@ class Composer:
             c = co.times(co.number(-1), c) if minus else c
             made = self._product(mono, c, frame) if mono.factors else self._number(c)
             out = made if out is None else out - made if minus else out + made
-        assert isinstance(out, Var)
+        if not isinstance(out, Var):
+            raise NotWorthwhile("a number where a tensor is wanted")
         return out
 
     def _term_order(self, mono: Mono, c: co.Coefficient) -> tuple[Any, ...]:
