@@ -6,12 +6,14 @@ broadcasts to it. Known values cover what they can (``blocks.py``), the rest is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from ..algebra import coefficients as co
+from ..algebra import laws
 from ..algebra.expr import (
     Atom,
     Delta,
@@ -37,6 +39,7 @@ from .factoring import alike, exponent, functions, shared, shared_coefficient, w
 from .numbers import NotWorthwhile, numeric, split
 
 Frame = tuple[str | None, ...]
+DEEPEST = 24  # sums inside sums
 
 
 @dataclass(frozen=True)
@@ -69,25 +72,41 @@ class Composer:
         self.blocks = blocks
         self.order = order
         self.sizes: dict[str, Dim] = {}
+        self.open: list[tuple[Expr, Frame]] = []  # the sums that are being spelled
 
     def compose(self, expr: Expr, like: Value) -> Var:
         """The expression as a value of the given shape."""
         frame = frame_of(like)
         self.sizes = {axis(k): d for k, d in enumerate(like.shape)}
-        if expr.is_zero:
-            return self._zeros(like)
+        if expr.constant is not None:
+            return self._filled(like, expr.constant)
         var = self._sum(expr, frame)
         if var.shape != like.shape:
             var = op.expand(var, like.shape)
         return var
 
-    def _zeros(self, like: Value) -> Var:
-        dtype = like.dtype
-        return op.full(like.shape, 0, dtype=dtype, builder=self.b)
+    def _filled(self, like: Value, c: co.Coefficient) -> Var:
+        number = 0 if c == 0 else self._number(c)
+        return op.full(like.shape, number, dtype=like.dtype, builder=self.b)
 
     # sums
 
+    @contextmanager
+    def _once(self, expr: Expr, frame: Frame) -> Iterator[None]:
+        """A known value that stands for a factor may itself be made of the sum."""
+        if (expr, frame) in self.open or len(self.open) > DEEPEST:
+            raise NotWorthwhile("a sum in terms of itself")
+        self.open.append((expr, frame))
+        try:
+            yield
+        finally:
+            self.open.pop()
+
     def _sum(self, expr: Expr, frame: Frame) -> Var:
+        with self._once(expr, frame):
+            return self._spelled_sum(expr, frame)
+
+    def _spelled_sum(self, expr: Expr, frame: Frame) -> Var:
         """A sum of terms: what they share first, then the terms."""
         if len(expr.terms) == 1:
             (mono, c), *_ = expr.terms
@@ -111,10 +130,10 @@ class Composer:
         together = alike(expr)
         if together is not None:
             rest = Expr([t for t in expr.terms if t not in together.terms])
-            one, other = self._terms(rest, frame) if rest.terms else None, None
+            alone = rest.constant
+            one = self._terms(rest, frame) if alone is None else self._number(alone)
             other = self._sum(together, frame)
-            assert one is not None
-            return one + other
+            return one + other if alone is None else other + one
         ordered = sorted(expr.terms, key=lambda t: self._term_order(*t))
         out: Any = None
         for mono, c in ordered:
@@ -122,7 +141,8 @@ class Composer:
             c = co.times(co.number(-1), c) if minus else c
             made = self._product(mono, c, frame) if mono.factors else self._number(c)
             out = made if out is None else out - made if minus else out + made
-        assert isinstance(out, Var)
+        if not isinstance(out, Var):
+            raise NotWorthwhile("a number where a tensor is wanted")
         return out
 
     def _term_order(self, mono: Mono, c: co.Coefficient) -> tuple[Any, ...]:
@@ -182,6 +202,8 @@ class Composer:
             out = 1
         for part in below:
             out = op.div(out, _raised(part.var, -part.power))
+        if not isinstance(out, Var):
+            raise NotWorthwhile("a number where a tensor is wanted")
         for number in bottom:
             out = op.div(out, number)
         assert isinstance(out, Var)
@@ -332,7 +354,8 @@ class Composer:
         return self._summed(product, axes, not (lean and _leads(dims, frame)), red, c)
 
     def _summand(self, mono: Mono, frame: Frame) -> tuple[Var, co.Coefficient]:
-        factor, parts = self._parts(mono, co.ONE, frame)
+        with self._once(mono_expr(mono), frame):
+            factor, parts = self._parts(mono, co.ONE, frame)
         return self._multiplied(parts), factor
 
     def _summed(
@@ -342,9 +365,8 @@ class Composer:
         size = co.ONE
         for _, s in red.bound:
             size = co.times(size, s)
-        ratio = co.times(c, size)
-        if c != 1 and len(str(ratio)) < len(str(c)) and size != 1:
-            return op.mean(product, axes, keepdim=keepdim), ratio
+        if c != 1 and len(str(co.times(c, size))) < len(str(c)) and size != 1:
+            return op.mean(product, axes, keepdim=keepdim), laws.mean_of_sum(c, size)
         return op.sum(product, axes, keepdim=keepdim), c
 
     def _added_axes(

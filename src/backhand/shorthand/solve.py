@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from itertools import combinations
 
 from ..algebra import coefficients as co
+from ..algebra import laws
 from ..algebra.expr import Atom, Expr, Fn, Group, Mono, Red, Ref, inner_atoms
 from ..algebra.functions import exp
 from ..algebra.match import mono_expr
@@ -242,6 +242,7 @@ class Solver:
             reason = self.gates.refusal(region.nodes, made, region.given, region.targets)
             if reason is None:
                 region.weight, region.lines = weight, lines
+                region.uncounted = self.gates.uncounted
                 return
             region.refusals.append(Refusal(reason, lines))
 
@@ -388,11 +389,8 @@ def rebased_block(block: Block, atom: Atom, new: Expr) -> Block:
 
 def _solved_for(block: Block, atom: Atom) -> Expr:
     """An atom of a block's product in terms of the block's value and the other factors."""
-    q = block.mono.powers[atom]
     value = Ref(block.value.name, tuple(block.indices))
-    factors = [(value, Fraction(1))] + [(a, -p) for a, p in block.mono.factors if a != atom]
-    whole = [(a, p / q) for a, p in factors]
-    return term(co.power(block.c, -1 / q), whole)
+    return term(*laws.solve_for_factor(block.c, value, block.mono.powers, atom))
 
 
 def _deep(expr: Expr) -> Iterable[Atom]:
