@@ -31,7 +31,7 @@ from .contract import contraction, through
 from .gates import Gates
 from .regions import Line, Refusal, Region, regions_of
 from .sketch import NO_FAKE, Sketch, Unsketched
-from .weigh import Weight, weigh
+from .weigh import Scales, Weight
 
 MOST_FORMS = 24  # choices of kept values tried per region
 MOST_JUDGED = 6  # forms per region that are put before the gates
@@ -153,11 +153,7 @@ class Solver:
             if not any(v.name in self.linear for v in (*n.operands(), *n.outs))
         ]
         every = list(self.derived.program.nodes())
-        # what the backward pass makes of forward values alone
-        self.sources: dict[str, dict[str, Value]] = {}
-        for node in shared:
-            found = {w.name: w for v in node.operands() for w in self._kept_as(v)}
-            self.sources.update((out.name, found) for out in node.outs)
+        self.scales = Scales(self.forward, shared, self.context.hints())
         self.gates = Gates(self.forward, shared, every, self.derived.upstream, self.holds)
         regions = regions_of(self.derived.program, opaque, targets, self.linear)
         extra: list[Block] = []
@@ -220,7 +216,7 @@ class Solver:
         return len(leaves) > 1
 
     def _solve_region(self, region: Region, extra: Sequence[Block]) -> None:
-        region.longhand = weigh(region.nodes, region.targets, self.context, self._kept_as)
+        region.longhand = self.scales.weigh(region.nodes, region.targets)
         found: list[tuple[Weight, tuple[Line, ...]]] = []
         for cuts in self._cuts(region):
             try:
@@ -230,7 +226,7 @@ class Solver:
                 continue
             for lines in self._forms(region, exprs, extra):
                 made = [n for line in lines for n in line.nodes]
-                weight = weigh(made, region.targets, self.context, self._kept_as)
+                weight = self.scales.weigh(made, region.targets)
                 # a line more has to be worth it
                 found.append((replace(weight, operators=weight.operators + len(cuts) / 4), lines))
         found.sort(key=lambda f: f[0])
@@ -244,12 +240,6 @@ class Solver:
                 region.weight, region.lines = weight, lines
                 return
             region.refusals.append(Refusal(reason, lines))
-
-    def _kept_as(self, value: Value) -> Collection[Value]:
-        """The forward values that have to be kept for this one to be read."""
-        if value.name in self.forward_names:
-            return (value,)
-        return self.sources.get(value.name, {}).values()
 
     def _cuts(self, region: Region) -> list[tuple[str, ...]]:
         """Gradients inside the region that may get a line of their own."""
