@@ -7,7 +7,7 @@ broadcasts to it. Known values cover what they can (``blocks.py``), the rest is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -69,10 +69,12 @@ class Composer:
         self.blocks = blocks
         self.order = order
         self.sizes: dict[str, Dim] = {}
+        self.dtype = ""
 
     def compose(self, expr: Expr, like: Value) -> Var:
         """The expression as a value of the given shape."""
         frame = frame_of(like)
+        self.dtype = like.dtype
         self.sizes = {axis(k): d for k, d in enumerate(like.shape)}
         if expr.is_zero:
             return self._zeros(like)
@@ -172,6 +174,8 @@ class Composer:
         above = sorted((p for p in parts if p.power > 0 or p.power.denominator != 1), key=_rank)
         below = sorted((p for p in parts if p not in above), key=_rank)
         lead, top, bottom = split(c)
+        if below or bottom or any(not isinstance(number, (int, Size)) for number in (*lead, *top)):
+            above = self._of_floats(above, below)
         out: Any = None
         for number in (*lead, *top):
             out = number if out is None else self._scaled(out, number)
@@ -186,6 +190,14 @@ class Composer:
             out = op.div(out, number)
         assert isinstance(out, Var)
         return out
+
+    def _of_floats(self, above: list[Part], below: Sequence[Part]) -> list[Part]:
+        """Integers and flags on their own are cast: times a float they would be what the process
+        has for its default, whatever the program computes in."""
+        if not above or any(p.var.value.floating for p in (*above, *below)):
+            return above
+        first, *rest = above
+        return [replace(first, var=op.to(first.var, self.dtype)), *rest]
 
     def _scaled(self, var: Var, other: Any) -> Any:
         """A product, the number or the earlier factor first."""

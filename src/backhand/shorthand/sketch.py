@@ -50,7 +50,7 @@ class Sketch(Builder):
             if given["keepdim"]:
                 return tuple(1 if k in dims else d for k, d in enumerate(shape))
             return tuple(d for k, d in enumerate(shape) if k not in dims)
-        if op.name == "softmax":
+        if op.name in ("softmax", "to"):
             return tuple(shape)
         if op.name == "expand":
             return tuple(given["size"])
@@ -77,7 +77,7 @@ def _dtype(op: Op, args: tuple[Any, ...]) -> str:
         return "bool"
     if op.name == "one_hot":
         return "int64"
-    if op.name == "full":
+    if op.name in ("full", "to"):
         return str(args[-1])
     if op.name == "gather":
         return args[0].dtype  # type: ignore[no-any-return]
