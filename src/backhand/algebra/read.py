@@ -154,10 +154,6 @@ def _register_elementwise() -> None:
         "silu": (lambda x: mul(x, sigmoid(x)), one),
         "logsigmoid": (lambda x: neg(log(add(ONE, exp(neg(x))))), one),
         "logical_not": (negation, one),
-        "where": (
-            lambda c, x, y: add(mul(c, x), mul(negation(c), y)),
-            ("condition", "x", "other"),
-        ),
     }
     for name, (fn, names) in simple.items():
         READINGS[name] = _elementwise(fn, *names)
@@ -188,6 +184,25 @@ def _softplus(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
     beta = co.number(args["beta"])
     inside = log(add(ONE, exp(scaled(r.of(args["x"]), beta))))
     return scaled(inside, 1 / beta)
+
+
+@reading("where")
+def _where(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
+    rank = len(out.shape)
+    condition = r.at(args["condition"], rank)
+    if args["other"] == float("-inf"):
+        return apply("masked", r.at(args["x"], rank), negation(condition))
+    if args["x"] == float("-inf"):
+        return apply("masked", r.at(args["other"], rank), condition)
+    x, other = r.at(args["x"], rank), r.at(args["other"], rank)
+    return add(mul(condition, x), mul(negation(condition), other))
+
+
+@reading("clamp")
+def _clamp(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
+    if args["min"] != 0 or args["max"] is not None:
+        raise Unreadable("a clamp other than at zero from below")
+    return apply("relu", r.of(args["x"]))
 
 
 @reading("masked_fill")

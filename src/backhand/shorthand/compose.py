@@ -27,13 +27,21 @@ from ..algebra.expr import (
     inner_atoms,
 )
 from ..algebra.match import mono_expr
-from ..algebra.normal import add, substitute, term
+from ..algebra.normal import add, neg, substitute, term
 from ..algebra.read import axis
 from ..program.build import Builder, Var, op
 from ..program.ir import Value
 from ..program.sizes import Dim, Scalar, Size
 from .blocks import Block, cover
-from .factoring import alike, exponent, functions, shared, shared_coefficient, without
+from .factoring import (
+    alike,
+    exponent,
+    functions,
+    logistic,
+    shared,
+    shared_coefficient,
+    without,
+)
 from .numbers import NotWorthwhile, numeric, split
 
 Frame = tuple[str | None, ...]
@@ -150,8 +158,8 @@ class Composer:
             var = self._block(use.block, use.index, frame)
             parts.append(Part(var, use.power, _span(use.index), self._place(use.block.value)))
         left = dict(rest.factors)
-        for part in self._exponentials(left, frame):
-            parts.append(part)
+        parts += self._sigmoids(left, frame)
+        parts += self._exponentials(left, frame)
         for atom, q in left.items():
             if isinstance(atom, Red) and q == 1:
                 var, c = self._reduction(atom, c, frame)
@@ -221,9 +229,10 @@ class Composer:
 
     def _block(self, block: Block, index: tuple[IndexTerm, ...], frame: Frame) -> Var:
         var = self.variables[block.value.name]
-        if block.function == "exp":
-            return op.exp(self._placed(var, index, frame))
-        return self._placed(var, index, frame)
+        placed = self._placed(var, index, frame)
+        if block.function == "complement":
+            return 1 - placed
+        return op.exp(placed) if block.function == "exp" else placed
 
     def _placed(self, var: Var, index: tuple[IndexTerm, ...], frame: Frame) -> Var:
         """A value so that it broadcasts to the frame, ``index`` one per axis that is not 1."""
@@ -383,6 +392,26 @@ class Composer:
         return self._summed(product, axes, keepdim, red, co.times(c, k))
 
     # exponentials
+
+    def _sigmoids(self, left: dict[Atom, Power], frame: Frame) -> list[Part]:
+        """``e^x / (1 + e^x)`` and ``1 / (1 + e^x)``, which must not overflow."""
+        out: list[Part] = []
+        for group, q in list(left.items()):
+            inner = logistic(group) if isinstance(group, Group) and q < 0 else None
+            if inner is None or q.denominator != 1:
+                continue
+            ratios = {left.get(a, Fraction(0)) / p for a, p in inner.factors}
+            above = next(iter(ratios)) if len(ratios) == 1 else Fraction(-1)
+            if above.denominator != 1 or not 0 <= above <= -q:
+                continue
+            for atom in (group, *(a for a, _ in inner.factors)):
+                left.pop(atom, None)
+            inside = exponent(inner.powers)
+            for argument, p in ((inside, above), (neg(inside), -q - above)):
+                if p:
+                    var = op.sigmoid(self._sum(argument, frame))
+                    out.append(Part(var, p, len(group.free), 1 << 20))
+        return out
 
     def _exponentials(self, left: dict[Atom, Power], frame: Frame) -> list[Part]:
         """``exp`` factors at once; over their own sum they are a softmax, which is shifted."""

@@ -14,10 +14,21 @@ from fractions import Fraction
 from itertools import combinations
 
 from ..algebra import coefficients as co
-from ..algebra.expr import Atom, Expr, Fn, Group, Mono, Red, Ref, inner_atoms
+from ..algebra.expr import Atom, Delta, Expr, Fn, Group, Mono, Red, Ref, inner_atoms
 from ..algebra.functions import exp
 from ..algebra.match import mono_expr
-from ..algebra.normal import ONE, TooLarge, grouped, positive, substitute, term
+from ..algebra.normal import (
+    ONE,
+    TooLarge,
+    add,
+    grouped,
+    mul,
+    neg,
+    of_atom,
+    positive,
+    substitute,
+    term,
+)
 from ..algebra.read import Reader, Unreadable, axis, leaf
 from ..algebra.simplify import lightness, rebased, simplify, unfolded
 from ..errors import ProgramError
@@ -116,10 +127,12 @@ class Solver:
     def _block(self, value: Value, expr: Expr, cost: float) -> list[Block]:
         if len(expr.terms) == 1:
             (mono, c), *_ = expr.terms
-            multiple = len(mono.factors) == 1 and isinstance(mono.factors[0][0], Ref)
-            if mono.factors and not (multiple and mono.factors[0][1] == 1):
-                return [Block(value, mono, c, cost)]
-            return []
+            first = mono.factors[0] if len(mono.factors) == 1 else None
+            # reading a one-hot matrix is a pass, making it again is none
+            plain = first and first[1] == 1 and isinstance(first[0], (Ref, Delta))
+            if plain or not mono.factors:
+                return []
+            return [Block(value, mono, c, cost), *self._complement(value, mono, c, cost)]
         if not expr.terms:
             return []
         found = []
@@ -132,6 +145,19 @@ class Solver:
                 (mono, c), *_ = e.terms
                 found.append(Block(value, mono, c, cost + 1, "exp"))
         return found
+
+    def _complement(
+        self, value: Value, mono: Mono, c: co.Coefficient, cost: float
+    ) -> list[Block]:
+        """``1 - p`` for ``p = e / (1 + e)``, which is one term as well."""
+        for atom, q in mono.factors:
+            if isinstance(atom, Group) and q == -1:
+                rest = term(c, [f for f in mono.factors if f[0] is not atom])
+                left = mul(add(atom.expr, neg(rest)), of_atom(atom, -1))
+                if len(left.terms) == 1 and not mono.linear:
+                    (other, k), *_ = left.terms
+                    return [Block(value, other, k, cost + 0.5, "complement")]
+        return []
 
     def _forward_sums(self) -> list[Group]:
         out = []
@@ -241,6 +267,10 @@ class Solver:
                 return
             region.refusals.append(Refusal(reason, lines))
 
+    def _large(self, value: Value, region: Region) -> bool:
+        largest = max(self.scales.extent.elements(v) for v in (*region.given, *region.targets))
+        return self.scales.large(value, largest)
+
     def _cuts(self, region: Region) -> list[tuple[str, ...]]:
         """Gradients inside the region that may get a line of their own."""
         inner = {v.name for v in region.targets}
@@ -307,9 +337,15 @@ class Solver:
         self, region: Region, exprs: list[tuple[Value, Expr]], extra: Sequence[Block]
     ) -> Iterable[tuple[Line, ...]]:
         """The region spelled in terms of one choice of kept values after another."""
-        for choice in self._choices([e for _, e in exprs]):
+        known = [*self.forward_blocks, *extra]
+        small = [b for b in known if not self._large(b.value, region)]
+        choices = [(choice, known) for choice in self._choices([e for _, e in exprs])]
+        if len(small) < len(known):
+            # what is large is made again from what is read anyway
+            choices.insert(1, ((), small))
+        for choice, blocks in choices:
             try:
-                yield self._spelled(exprs, choice, extra)
+                yield self._spelled(exprs, choice, blocks)
             except (NotWorthwhile, TooLarge, ProgramError, Unsketched) as error:
                 region.refusals.append(
                     Refusal((str(error) or type(error).__name__).splitlines()[0])
@@ -341,9 +377,8 @@ class Solver:
         self,
         exprs: list[tuple[Value, Expr]],
         choice: tuple[tuple[Block, Atom], ...],
-        extra: Sequence[Block],
+        blocks: Sequence[Block],
     ) -> tuple[Line, ...]:
-        blocks = [*self.forward_blocks, *extra]
         for block, atom in choice:
             new = _solved_for(block, atom)
             exprs = [(v, rebased(e, atom, new)) for v, e in exprs]
