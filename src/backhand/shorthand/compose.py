@@ -131,6 +131,8 @@ class Composer:
             minus = out is not None and co.negative(c)
             c = co.times(co.number(-1), c) if minus else c
             made = self._product(mono, c, frame) if mono.factors else self._number(c)
+            if isinstance(made, Var) and made.value.dtype == "bool":
+                made = op.to(made, self.dtype)  # flags are not subtracted
             out = made if out is None else out - made if minus else out + made
         assert isinstance(out, Var)
         return out
@@ -183,7 +185,7 @@ class Composer:
         below = sorted((p for p in parts if p not in above), key=_rank)
         lead, top, bottom = split(c)
         if below or bottom or any(not isinstance(number, (int, Size)) for number in (*lead, *top)):
-            above = self._of_floats(above, below)
+            above = self._of_floats(above)
         out: Any = None
         for number in (*lead, *top):
             out = number if out is None else self._scaled(out, number)
@@ -199,11 +201,14 @@ class Composer:
         assert isinstance(out, Var)
         return out
 
-    def _of_floats(self, above: list[Part], below: Sequence[Part]) -> list[Part]:
-        """Integers and flags on their own are cast: times a float they would be what the process
-        has for its default, whatever the program computes in."""
-        if not above or any(p.var.value.floating for p in (*above, *below)):
+    def _of_floats(self, above: list[Part]) -> list[Part]:
+        """Floats before integers and flags, which are cast if there are none: times a number they
+        would be what the process has for its default, whatever the program computes in."""
+        if not above or above[0].var.value.floating:
             return above
+        first = next((p for p in above if p.var.value.floating), None)
+        if first is not None:
+            return [first, *(p for p in above if p is not first)]
         first, *rest = above
         return [replace(first, var=op.to(first.var, self.dtype)), *rest]
 

@@ -141,8 +141,11 @@ class Gates:
             for trial in self._trials(name, (*given, *targets)):
                 truth = self._truth(longhand, given, targets, trial, "float64")
                 ours = self._ran(closed, given, trial, "float64")
-                if truth is None or ours is None:
+                if truth is None:
                     continue
+                if ours is None:
+                    sizes = ", ".join(f"{k} = {v}" for k, v in trial.sizes)
+                    return f"at {sizes} it does not run, which the longhand does"
                 if not _usable(ours, targets) and self._without_value(trial):
                     continue
                 if name in AGREEING and _usable(truth, targets):
@@ -336,8 +339,8 @@ class Tally:
             if size <= noise:
                 continue  # smaller than what a last place of the inputs makes of it: no digits
             a, b = _error(theirs[target.name], truth), _error(ours[target.name], truth)
-            if a == float("inf"):
-                continue  # the longhand has no number there
+            if a == float("inf") or (a >= size and b < float("inf")):
+                continue  # the longhand has no number there, or none with a digit that is right
             self.count[target.name] += 1
             # what the last place of an input decides is no error of a formula
             self.theirs[target.name] += (max(a, noise) / size) ** 2
