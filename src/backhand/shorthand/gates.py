@@ -73,10 +73,7 @@ class Trial:
     name: str
     sizes: tuple[tuple[str, int], ...]
     seed: int
-
-
-class Unfit(Exception):
-    """Sizes that do not fit together."""
+    large: bool
 
 
 class Space(dict[str, Any]):
@@ -106,19 +103,18 @@ class Gates:
         self.forward = forward
         self.holds = holds
         self.seed = seed
-        self.true = False
+        self.true: frozenset[str] = frozenset()
         self.outputs = [v for v in forward.outputs if v.floating]
         self._linear = {v.name for v in upstream}
         for node in backward:
             if any(v.name in self._linear for v in node.operands()):
                 self._linear |= {v.name for v in node.outs}
-        before = [*forward.nodes(), *shared]
+        every = [*forward.nodes(), *shared, *backward]
         self._values = {v.name: v for v in (*forward.inputs, *upstream)}
-        self._makers = {v.name: n for n in before for v in n.outs}
-        self._gradients = {v.name: n for n in backward for v in n.outs}
-        known = dict.fromkeys([*self._values, *self._makers, *self._gradients])
-        self._places = {name: i for i, name in enumerate(known)}
-        self._spaces: dict[tuple[Trial, str, bool, bool], Space] = {}
+        self._values |= {v.name: v for n in every for v in n.outs}
+        self._makers = {v.name: n for n in every for v in n.outs}
+        self._places = {name: i for i, name in enumerate(self._values)}
+        self._spaces: dict[tuple[Any, ...], Space] = {}
         self._longhand: dict[tuple[Any, ...], Space | None] = {}
         self._sizes = self._bindings()
 
@@ -132,10 +128,10 @@ class Gates:
         """Why the closed form is refused, or ``None``."""
         compared = 0
         made = {v.name for n in closed for v in n.outs} | {v.name for v in given}
-        # a closed form that reads what contractions give needs them to be true
-        self.true = any(
-            v.name in self._linear and v.name not in made for n in closed for v in n.operands()
-        )
+        read = {v.name for n in closed for v in n.operands() if v.name not in made}
+        # a closed form that reads what the given gradients were contracted from needs them true
+        true = bool(read & self._linear)
+        self.true = self._contracted((*read, *(v.name for v in given))) if true else frozenset()
         for name in INPUTS:
             tally = Tally(name, targets)
             for trial in self._trials(name, (*given, *targets)):
@@ -158,6 +154,8 @@ class Gates:
                 moved = self._truth(longhand, given, targets, trial, "float64", moved=True)
                 if theirs is not None and ours is not None:
                     tally.note(truth, theirs, ours, _largest(longhand, truth), moved)
+                if trial.large:
+                    self.done()
             if tally.reason():
                 return tally.reason()
         return None if compared else "no inputs were found on which it could be compared"
@@ -180,6 +178,19 @@ class Gates:
     def done(self) -> None:
         """Forget what was kept for the region that was judged last."""
         self._longhand.clear()
+        self._spaces.clear()
+
+    def _contracted(self, names: Sequence[str]) -> frozenset[str]:
+        """What contractions have made among these values and what they are views of."""
+        out: set[str] = set()
+        for name in names:
+            node = self._makers.get(name)
+            while node is not None and _same_memory(node):
+                name = next(node.operands()).name
+                node = self._makers.get(name)
+            if node is not None and get_op(node.op).kind == "contraction":
+                out.add(name)
+        return frozenset(out)
 
     # inputs
 
@@ -205,7 +216,7 @@ class Gates:
             most = max(prod(_shape(v, sizes)) for v in values)
             # a large tensor, of fixed sizes, has enough numbers of its own
             for k in range(SEEDS if most < MANY else 1):
-                yield Trial(name, tuple(sizes.items()), self.seed + 101 * i + 7 * k)
+                yield Trial(name, tuple(sizes.items()), self.seed + 101 * i + 7 * k, most >= MANY)
 
     def _space(self, trial: Trial, dtype: str, moved: bool) -> Space:
         """Forward values, and what the backward pass makes of them alone.
@@ -218,17 +229,18 @@ class Gates:
 
             def make(name: str, space: Space) -> None:
                 node = self._makers.get(name)
-                if node is None and true:
-                    node = self._gradients.get(name)
-                if node is not None and (true or get_op(node.op).kind not in MADE_UP):
+                made_up = node is None or get_op(node.op).kind in MADE_UP
+                if name in self._linear and node is not None and not _same_memory(node):
+                    made_up = True
+                if node is not None and (name in true or not made_up):
                     _run_node(node, space, sizes)
-                elif node is None:
-                    space[name] = self._drawn(self._values[name], trial, dtype, moved)
-                else:
-                    none = any(_has_nan(space[v.name]) for v in node.operands())
-                    for v in node.outs:
-                        drawn = self._drawn(v, trial, dtype, moved)
-                        space[v.name] = drawn * float("nan") if none and v.floating else drawn
+                    return
+                outs = (self._values[name],) if node is None else node.outs
+                before = () if node is None or name in self._linear else node.operands()
+                none = any(_has_nan(space[v.name]) for v in before)
+                for v in outs:
+                    drawn = self._drawn(v, trial, dtype, moved)
+                    space[v.name] = drawn * float("nan") if none and v.floating else drawn
 
             self._spaces[key] = Space(make, dtype)
         return self._spaces[key]
@@ -280,6 +292,10 @@ class Gates:
                 return any(_has_nan(space[v.name]) for v in self.outputs)
         except (RuntimeError, IndexError, ValueError, TypeError):
             return True
+
+
+def _same_memory(node: Node) -> bool:
+    return get_op(node.op).kind == "view" or node.op == "identity"
 
 
 def _shape(value: Value, sizes: Mapping[str, int]) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
+from time import process_time
 
 from ..algebra import coefficients as co
 from ..algebra.expr import Atom, Delta, Expr, Fn, Group, Mono, Red, Ref, inner_atoms
@@ -34,7 +35,7 @@ from ..algebra.simplify import lightness, rebased, simplify, unfolded
 from ..errors import ProgramError
 from ..longhand import Backward
 from ..program.build import Builder, SizeContext, Var
-from ..program.ir import Node, Program, Value
+from ..program.ir import Node, Program, Value, map_arg
 from ..program.ops import get_op
 from .blocks import Block
 from .compose import Composer, NotWorthwhile
@@ -42,10 +43,12 @@ from .contract import contraction, through
 from .gates import Gates
 from .regions import Line, Refusal, Region, regions_of
 from .sketch import NO_FAKE, Sketch, Unsketched
+from .twins import Difference, Twin, key
 from .weigh import Scales, Weight
 
 MOST_FORMS = 24  # choices of kept values tried per region
 MOST_JUDGED = 6  # forms per region that are put before the gates
+MOST_SECONDS = 20  # of search per region, so that no region hangs; twice that for the gates
 MOST_LEAVES = 6  # terms up to which a forward sum is unfolded
 
 
@@ -183,8 +186,14 @@ class Solver:
         self.gates = Gates(self.forward, shared, every, self.derived.upstream, self.holds)
         regions = regions_of(self.derived.program, opaque, targets, self.linear)
         extra: list[Block] = []
+        self.makers = {v.name: n for n in (*self.forward.nodes(), *every) for v in n.outs}
+        self.calls = {(n.op, *map(key, n.args)): n for n in self.forward.nodes()}
+        solved: dict[tuple[str, ...], list[Region]] = {}
         for region in regions:
-            self._solve_region(region, extra)
+            alike = solved.setdefault(tuple(n.op for n in region.nodes), [])
+            if not any(self._copied(other, region) for other in alike):
+                self._solve_region(region, extra)
+                alike.append(region)
             for line in region.lines:
                 extra += self._block(line.value, line.expr, 0.4)
         return regions
@@ -197,14 +206,17 @@ class Solver:
         for v in self.derived.upstream:
             reader.known[v.name] = leaf(v, True)
         opaque: set[int] = set()
+        self.unread: dict[int, str] = {}
         targets = {v.name for v in self.derived.program.outputs}
         for node in self.derived.program.nodes():
             carries = any(v.name in linear for v in node.operands())
             try:
                 found = reader.node(node)
-            except (Unreadable, TooLarge, ProgramError):
+            except (Unreadable, TooLarge, ProgramError) as error:
                 found = tuple(leaf(v, carries) for v in node.outs)
                 opaque.add(id(node))
+                if get_op(node.op).kind not in ("contraction", "view"):
+                    self.unread[id(node)] = f"{node.op} is left as it is: {error}"
                 product = contraction(reader, node)
                 if product is not None:
                     self.contractions[node.outs[0].name] = product
@@ -243,7 +255,13 @@ class Solver:
 
     def _solve_region(self, region: Region, extra: Sequence[Block]) -> None:
         region.longhand = self.scales.weigh(region.nodes, region.targets)
+        region.refusals += self._unread_beside(region)
+        if sum(get_op(n.op).kind != "view" and n.op != "identity" for n in region.nodes) < 2:
+            region.refusals.append(Refusal("one operator: there is nothing to shorten"))
+            return
+        end = process_time() + MOST_SECONDS
         found: list[tuple[Weight, tuple[Line, ...]]] = []
+        spelled: set[str] = set()
         for cuts in self._cuts(region):
             try:
                 exprs = self._expressions(region, cuts)
@@ -251,21 +269,73 @@ class Solver:
                 region.refusals.append(Refusal(str(error)))
                 continue
             for lines in self._forms(region, exprs, extra):
-                made = [n for line in lines for n in line.nodes]
-                weight = self.scales.weigh(made, region.targets)
-                # a line more has to be worth it
-                found.append((replace(weight, operators=weight.operators + len(cuts) / 4), lines))
+                text = _shape_of(lines)
+                if text not in spelled:
+                    spelled.add(text)
+                    found.append((self._weight(lines, region), lines))
+                if process_time() > end:
+                    break
+            if process_time() > end:
+                region.refusals.append(Refusal(f"the search ended after {MOST_SECONDS} s"))
+                break
         found.sort(key=lambda f: f[0])
         for weight, lines in found[:MOST_JUDGED]:
             if not weight < region.longhand:
                 region.refusals.append(Refusal("costs no less than the longhand", lines))
                 return
+            if process_time() > 2 * MOST_SECONDS + end:
+                region.refusals.append(Refusal(f"judging took more than {2 * MOST_SECONDS} s"))
+                return
             made = [n for line in lines for n in line.nodes]
             reason = self.gates.refusal(region.nodes, made, region.given, region.targets)
             if reason is None:
                 region.weight, region.lines = weight, lines
-                return
+                break
             region.refusals.append(Refusal(reason, lines))
+        else:
+            better = sum(weight < region.longhand for weight, _ in found)
+            if better > MOST_JUDGED:
+                region.refusals.append(
+                    Refusal(f"of {better} better forms only the best {MOST_JUDGED} were judged")
+                )
+        self.gates.done()
+
+    def _unread_beside(self, region: Region) -> list[Refusal]:
+        """Why the region ends where it does, where a better reading could make it larger."""
+        made = {v.name for v in region.targets}
+        before = [self.makers[v.name] for v in region.given if v.name in self.makers]
+        after = [n for name in made for n in self.consumers.get(name, ())]
+        reasons = {id(n): self.unread[id(n)] for n in (*before, *after) if id(n) in self.unread}
+        return [Refusal(reason) for reason in reasons.values()]
+
+    def _copied(self, other: Region, region: Region) -> bool:
+        """Whether the region is another one up to names, whose closed form it then has."""
+        try:
+            twin = Twin(other, region, self.makers, self._is_leaf, self.calls)
+            lines = twin.lines(other.lines, self.builder.fresh)
+            exprs = self._expressions(region, tuple(v.value.name for v in lines)) if lines else []
+        except (Difference, Unreadable, TooLarge, ProgramError):
+            return False
+        of = {value.name: expr for value, expr in exprs}
+        if any(line.value.name not in of for line in lines):
+            return False
+        region.longhand = self.scales.weigh(region.nodes, region.targets)
+        if lines:
+            region.lines = tuple(replace(line, expr=of[line.value.name]) for line in lines)
+            region.weight = self._weight(region.lines, region)
+        region.refusals = [Refusal(r.reason) for r in other.refusals]
+        return True
+
+    def _is_leaf(self, value: Value) -> bool:
+        known = self.reader.known.get(value.name)
+        return known is not None and known == leaf(value)
+
+    def _weight(self, lines: Sequence[Line], region: Region) -> Weight:
+        """The weight of a closed form as it is printed; a line more has to be worth it."""
+        made = [n for line in lines for n in line.unit or line.nodes]
+        found = self.scales.weigh(made, region.targets)
+        more = (len(lines) - len(region.targets)) / 4
+        return replace(found, operators=found.operators + more)
 
     def _large(self, value: Value, region: Region) -> bool:
         largest = max(self.scales.extent.elements(v) for v in (*region.given, *region.targets))
@@ -397,10 +467,22 @@ class Solver:
             if self.unit is not None:
                 builder.nodes = []
                 alone = rebased(expr, self.unit, ONE)
-                unit = _named(builder, composer.compose(alone, value), value)
+                if alone.constant is None:
+                    unit = _named(builder, composer.compose(alone, value), value)
             lines.append(Line(value, expr, nodes, unit))
             local += self._block(value, expr, 0.4)
         return tuple(lines)
+
+
+def _shape_of(lines: Sequence[Line]) -> str:
+    """The lines as text, equal for forms that differ in the names of what they make."""
+    names: dict[str, str] = {}
+    out = []
+    for node in (n for line in lines for n in line.nodes):
+        args = map_arg(node.args, lambda v: names.get(v.name, v.name))
+        names.update((v.name, f"_{len(names)}") for v in node.outs)
+        out.append(f"{node.op}{args!r}")
+    return ";".join(out)
 
 
 def rebased_block(block: Block, atom: Atom, new: Expr) -> Block:
