@@ -24,7 +24,6 @@ from ..algebra.expr import (
     Red,
     Ref,
     Via,
-    inner_atoms,
 )
 from ..algebra.match import mono_expr
 from ..algebra.normal import add, neg, substitute, term
@@ -43,8 +42,7 @@ from .factoring import (
     without,
 )
 from .numbers import NotWorthwhile, numeric, split
-
-Frame = tuple[str | None, ...]
+from .places import Frame, leads, natural_axes, no_outer_product, span
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ class Composer:
         parts = []
         for use in uses:
             var = self._block(use.block, use.index, frame)
-            parts.append(Part(var, use.power, _span(use.index), self._place(use.block.value)))
+            parts.append(Part(var, use.power, span(use.index), self._place(use.block.value)))
         left = dict(rest.factors)
         parts += self._sigmoids(left, frame)
         parts += self._exponentials(left, frame)
@@ -321,7 +319,7 @@ class Composer:
 
     def _reduction(self, red: Red, c: co.Coefficient, frame: Frame) -> tuple[Var, co.Coefficient]:
         """A sum over axes: in a free place of the frame if there is one, else along a new axis."""
-        natural = _natural_axes(red.mono, len(frame))
+        natural = natural_axes(red.mono, len(frame))
         inner, kept, added = list(frame), [], []
         for name, size in red.bound:
             self.sizes[name] = Size.of(size)
@@ -343,7 +341,7 @@ class Composer:
         shown = tuple(
             index if k in kept or index in red.free else None for k, index in enumerate(inner)
         )
-        _no_outer_product(red.mono, shown)
+        no_outer_product(red.mono, shown)
         product, k = self._summand(red.mono, shown)
         dims = sorted(kept)
         axes = dims[0] if len(dims) == 1 else tuple(dims)
@@ -355,7 +353,7 @@ class Composer:
         lean = offset + (axes if isinstance(axes, int) else min(axes)) == 0 or all(
             frame[i] is None or frame[i] not in red.free for i in range(min(dims))
         )
-        return self._summed(product, axes, not (lean and _leads(dims, frame)), red, c)
+        return self._summed(product, axes, not (lean and leads(dims, frame)), red, c)
 
     def _summand(self, mono: Mono, frame: Frame) -> tuple[Var, co.Coefficient]:
         factor, parts = self._parts(mono, co.ONE, frame)
@@ -385,7 +383,7 @@ class Composer:
         if [n for n in order if n in free] != free:
             order = [*names, *free]
         inner: Frame = tuple(order)
-        _no_outer_product(red.mono, inner)
+        no_outer_product(red.mono, inner)
         product, k = self._summand(red.mono, inner)
         dims = tuple(order.index(n) for n in names)
         if len(product.shape) != len(inner):
@@ -461,15 +459,6 @@ class Composer:
         return None
 
 
-def _leads(dims: Sequence[int], frame: Frame) -> bool:
-    """Whether the summed axes are the first ones, so that a result without them broadcasts too."""
-    return (
-        list(dims) == list(range(len(dims)))
-        and len(dims) < len(frame)
-        and all(frame[k] is not None for k in dims)
-    )
-
-
 def _whole(var: Var) -> Part:
     """A sum as the last factor of a product."""
     return Part(var, Fraction(1), 1 << 20, 1 << 30)
@@ -489,31 +478,6 @@ def _raised(var: Var, q: Power) -> Var:
 
 def _rank(part: Part) -> tuple[int, int]:
     return part.span, part.order
-
-
-def _span(index: tuple[IndexTerm, ...]) -> int:
-    return len([i for i in index if isinstance(i, str)])
-
-
-def _natural_axes(mono: Mono, rank: int) -> dict[str, int]:
-    """Where each index stands in the widest tensor of a product."""
-    refs = [
-        a
-        for a in (*(a for a, _ in mono.factors), *inner_atoms(mono_expr(mono)))
-        if isinstance(a, Ref) and all(isinstance(i, str) for i in a.index)
-    ]
-    widest = max(refs, key=lambda a: (len(a.index), a.linear), default=None)
-    if widest is None:
-        return {}
-    offset = max(rank - len(widest.index), 0)
-    return {str(i): k + offset for k, i in enumerate(widest.index)}
-
-
-def _no_outer_product(mono: Mono, frame: Frame) -> None:
-    """A sum over a product that no factor spans is a contraction: it would need too much memory."""
-    spans = {i for i in frame if i is not None}
-    if len(spans) > 1 and not any(spans <= a.free for a, _ in mono.factors):
-        raise NotWorthwhile("a sum over an outer product")
 
 
 __all__ = ["Composer", "NotWorthwhile", "Part", "frame_of"]

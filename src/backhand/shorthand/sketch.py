@@ -68,7 +68,6 @@ class Sketch(Builder):
             return tuple(given["index"].shape)
         raise Unsketched(op.name)
 
-
     def _spread(self, op: Op, args: tuple[Any, ...]) -> tuple[Dim, ...]:
         """The broadcast shape where sizes are written differently and are equal in the example.
 

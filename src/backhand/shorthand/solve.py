@@ -10,37 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from itertools import combinations
 from time import process_time
 
-from ..algebra import coefficients as co
-from ..algebra.expr import Atom, Delta, Expr, Fn, Group, Mono, Red, Ref, inner_atoms
-from ..algebra.functions import exp
-from ..algebra.match import mono_expr
+from ..algebra.expr import Atom, Expr, Fn, Group, Red, Ref
 from ..algebra.normal import (
     ONE,
     TooLarge,
-    add,
     grouped,
-    mul,
-    neg,
-    of_atom,
     positive,
-    substitute,
-    term,
 )
-from ..algebra.read import Reader, Unreadable, axis, leaf
+from ..algebra.read import Reader, Unreadable, leaf
 from ..algebra.simplify import lightness, rebased, simplify, unfolded
 from ..errors import ProgramError
 from ..longhand import Backward
-from ..program.build import Builder, SizeContext, Var
-from ..program.ir import Node, Program, Value, map_arg
+from ..program.build import SizeContext, Var
+from ..program.ir import Node, Program, Value
 from ..program.ops import get_op
 from .blocks import Block
 from .compose import Composer, NotWorthwhile
 from .contract import contraction, through
 from .gates import Gates
+from .known import at_index, blocks_of, deep, form_of, named, rebased_block, solved_for
 from .regions import Line, Refusal, Region, regions_of
 from .sketch import NO_FAKE, Sketch, Unsketched
 from .twins import Difference, Twin, key
@@ -124,43 +115,8 @@ class Solver:
             if expr is None or not value.floating:
                 continue
             cost = 1.0 if value.var is not None else 1.5
-            out += self._block(value, expr, cost)
+            out += blocks_of(value, expr, cost)
         return out
-
-    def _block(self, value: Value, expr: Expr, cost: float) -> list[Block]:
-        if len(expr.terms) == 1:
-            (mono, c), *_ = expr.terms
-            first = mono.factors[0] if len(mono.factors) == 1 else None
-            # reading a one-hot matrix is a pass, making it again is none
-            plain = first and first[1] == 1 and isinstance(first[0], (Ref, Delta))
-            if plain or not mono.factors:
-                return []
-            return [Block(value, mono, c, cost), *self._complement(value, mono, c, cost)]
-        if not expr.terms:
-            return []
-        found = []
-        c, factors = grouped(expr)
-        if factors:
-            found.append(Block(value, Mono(factors), c, cost))
-        if any(isinstance(a, Fn) and a.name == "log" for a in inner_atoms(expr)):
-            e = exp(expr)
-            if len(e.terms) == 1:
-                (mono, c), *_ = e.terms
-                found.append(Block(value, mono, c, cost + 1, "exp"))
-        return found
-
-    def _complement(
-        self, value: Value, mono: Mono, c: co.Coefficient, cost: float
-    ) -> list[Block]:
-        """``1 - p`` for ``p = e / (1 + e)``, which is one term as well."""
-        for atom, q in mono.factors:
-            if isinstance(atom, Group) and q == -1:
-                rest = term(c, [f for f in mono.factors if f[0] is not atom])
-                left = mul(add(atom.expr, neg(rest)), of_atom(atom, -1))
-                if len(left.terms) == 1 and not mono.linear:
-                    (other, k), *_ = left.terms
-                    return [Block(value, other, k, cost + 0.5, "complement")]
-        return []
 
     def _forward_sums(self) -> list[Group]:
         out = []
@@ -195,7 +151,7 @@ class Solver:
                 self._solve_region(region, extra)
                 alike.append(region)
             for line in region.lines:
-                extra += self._block(line.value, line.expr, 0.4)
+                extra += blocks_of(line.value, line.expr, 0.4)
         return regions
 
     def _targets(self) -> tuple[set[int], set[str]]:
@@ -269,7 +225,7 @@ class Solver:
                 region.refusals.append(Refusal(str(error)))
                 continue
             for lines in self._forms(region, exprs, extra):
-                text = _shape_of(lines)
+                text = form_of(lines)
                 if text not in spelled:
                     spelled.add(text)
                     found.append((self._weight(lines, region), lines))
@@ -385,7 +341,7 @@ class Solver:
             if isinstance(atom, Ref) and atom.linear:
                 known = local.get(atom.name) or self.definitions.get(atom.name)
                 if known is not None and known.linear:
-                    return _at(known, atom, self.values[atom.name])
+                    return at_index(known, atom, self.values[atom.name])
             return None
 
         if any(isinstance(a, Red) for a in found.atoms()):
@@ -424,7 +380,7 @@ class Solver:
     def _choices(self, exprs: list[Expr]) -> list[tuple[tuple[Block, Atom], ...]]:
         """Which forward values stand for a sum or an exponential that the expressions have."""
         atoms = {
-            a for e in exprs for a in _deep(e) if isinstance(a, (Group, Fn, Ref)) and not a.linear
+            a for e in exprs for a in deep(e) if isinstance(a, (Group, Fn, Ref)) and not a.linear
         }
         kinds = {type(a).__name__ + str(len(a.free)) for a in atoms}
         options: list[tuple[Block, Atom]] = []
@@ -450,7 +406,7 @@ class Solver:
         blocks: Sequence[Block],
     ) -> tuple[Line, ...]:
         for block, atom in choice:
-            new = _solved_for(block, atom)
+            new = solved_for(block, atom)
             exprs = [(v, rebased(e, atom, new)) for v, e in exprs]
             blocks = [
                 b if b is block else rebased_block(b, atom, new) for b in blocks if b is not block
@@ -462,67 +418,16 @@ class Solver:
             builder.nodes = []
             composer = Composer(builder, self.variables, [*blocks, *local], self.order)
             var = composer.compose(expr, value)
-            nodes = _named(builder, var, value)
+            nodes = named(builder, var, value)
             unit: tuple[Node, ...] = ()
             if self.unit is not None:
                 builder.nodes = []
                 alone = rebased(expr, self.unit, ONE)
                 if alone.constant is None:
-                    unit = _named(builder, composer.compose(alone, value), value)
+                    unit = named(builder, composer.compose(alone, value), value)
             lines.append(Line(value, expr, nodes, unit))
-            local += self._block(value, expr, 0.4)
+            local += blocks_of(value, expr, 0.4)
         return tuple(lines)
-
-
-def _shape_of(lines: Sequence[Line]) -> str:
-    """The lines as text, equal for forms that differ in the names of what they make."""
-    names: dict[str, str] = {}
-    out = []
-    for node in (n for line in lines for n in line.nodes):
-        args = map_arg(node.args, lambda v: names.get(v.name, v.name))
-        names.update((v.name, f"_{len(names)}") for v in node.outs)
-        out.append(f"{node.op}{args!r}")
-    return ";".join(out)
-
-
-def rebased_block(block: Block, atom: Atom, new: Expr) -> Block:
-    changed = rebased(mono_expr(block.mono), atom, new)
-    if len(changed.terms) != 1:
-        return block
-    (mono, k), *_ = changed.terms
-    return replace(block, mono=mono, c=co.times(block.c, k)) if mono.factors else block
-
-
-def _solved_for(block: Block, atom: Atom) -> Expr:
-    """An atom of a block's product in terms of the block's value and the other factors."""
-    q = block.mono.powers[atom]
-    value = Ref(block.value.name, tuple(block.indices))
-    factors = [(value, Fraction(1))] + [(a, -p) for a, p in block.mono.factors if a != atom]
-    whole = [(a, p / q) for a, p in factors]
-    return term(co.power(block.c, -1 / q), whole)
-
-
-def _deep(expr: Expr) -> Iterable[Atom]:
-    for atom in expr.atoms():
-        yield atom
-        if isinstance(atom, Red) and atom.linear:
-            yield from _deep(mono_expr(atom.mono))
-
-
-def _at(expr: Expr, atom: Ref, value: Value) -> Expr:
-    names = [axis(k) for k, d in enumerate(value.shape) if d != 1]
-    return substitute(expr, dict(zip(names, atom.index, strict=True)))
-
-
-def _named(builder: Builder, var: Var, value: Value) -> tuple[Node, ...]:
-    """The nodes, with the last value under the name of the gradient that it is."""
-    nodes = list(builder.nodes)
-    if not nodes or all(o.name != var.value.name for o in nodes[-1].outs):
-        nodes.append(Node("identity", (var.value,), (value,)))
-        return tuple(nodes)
-    outs = tuple(value if o.name == var.value.name else o for o in nodes[-1].outs)
-    nodes[-1] = replace(nodes[-1], outs=outs)
-    return tuple(nodes)
 
 
 __all__ = ["Solver"]
