@@ -232,12 +232,13 @@ class Gates:
             for k in range(SEEDS if most < MANY else 1):
                 yield Trial(name, tuple(sizes.items()), self.seed + 101 * i + 7 * k, most >= MANY)
 
-    def _space(self, trial: Trial, dtype: str, moved: bool) -> Space:
+    def _space(self, trial: Trial, dtype: str, moved: bool, spread: bool = False) -> Space:
         """Forward values, and what the backward pass makes of them alone.
 
         ``moved``: with every input one unit in the last place off, in single precision.
+        ``spread``: what is made up in place of a contraction is NaN where its operands are.
         """
-        key = (trial, dtype, moved, self.true)
+        key = (trial, dtype, moved, spread, self.true)
         if key not in self._spaces:
             sizes, true = dict(trial.sizes), self.true
 
@@ -250,7 +251,7 @@ class Gates:
                     _run_node(node, space, sizes)
                     return
                 outs = (self._values[name],) if node is None else node.outs
-                before = () if node is None or name in self._linear else node.operands()
+                before = node.operands() if spread and node is not None else ()
                 none = any(_has_nan(space[v.name]) for v in before)
                 for v in outs:
                     drawn = self._drawn(v, trial, dtype, moved)
@@ -300,7 +301,7 @@ class Gates:
 
     def _without_value(self, trial: Trial) -> bool:
         """Whether the forward pass itself has no number there, as for a row that is all masked."""
-        space = self._space(trial, "float64", False)
+        space = self._space(trial, "float64", False, spread=True)
         try:
             with torch.no_grad():
                 return any(_has_nan(space[v.name]) for v in self.outputs)

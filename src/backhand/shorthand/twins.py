@@ -118,20 +118,21 @@ class Twin:
         one, other = self.makers.get(a.name), self.makers.get(b.name)
         if one is None or other is None or one.op != other.op:
             return
-        before = dict(self.values), dict(self.sizes)
         if get_op(one.op).kind != "contraction":
             if one.op == "identity":
                 self._beside(next(one.operands()), next(other.operands()))
             return
-        try:
-            for x, y in zip(one.operands(), other.operands(), strict=True):
-                self.stops.add(x.name)
+        for x, y in zip(one.operands(), other.operands(), strict=True):
+            self.stops.add(x.name)
+            before = dict(self.values), dict(self.sizes)
+            try:
                 self._value(x, y)
+                before = dict(self.values), dict(self.sizes)
                 u, w = self.makers.get(x.name), self.makers.get(y.name)
                 if u is not None and w is not None and get_op(u.op).kind == "view":
                     self._node(u, w)
-        except Difference:
-            self.values, self.sizes = before
+            except Difference:  # of a gradient it is enough to know which it is
+                self.values, self.sizes = before
 
     # replacing
 
