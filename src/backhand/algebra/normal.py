@@ -76,7 +76,7 @@ def term(c: Coefficient, factors: Iterable[tuple[Atom, Power]]) -> Expr:
     for atom, q in powers.items():
         if atom.flag and q > 0 and q != 1:
             q = laws.power_of_flag(q)
-        if q:
+        if q and not (atom.flag and _implied(atom, powers)):
             merged.append((atom, q))
     opposed = _opposed(powers)
     if opposed:
@@ -96,6 +96,26 @@ def _opposed(powers: Mapping[Atom, Power]) -> list[Atom]:
             if inner is not None:
                 return [atom, inner]
     return []
+
+
+def _implied(flag: Atom, powers: Mapping[Atom, Power]) -> bool:
+    """Whether a product is the same without the flag: the rest is 0, or no number, where it is 0.
+
+    ``relu(x)`` times ``x > 0`` is ``relu(x)``; ``x != 0`` says nothing beside ``1 / x``.
+    """
+    negated = isinstance(flag, Fn) and flag.name == "not"
+    inside = next(flag.args[0].atoms(), None) if negated and isinstance(flag, Fn) else flag
+    if not isinstance(inside, Fn) or len(inside.args) != 2 or not inside.args[1].is_zero:
+        return False
+    x = inside.args[0]
+    if len(x.terms) != 1:
+        return False
+    if negated and inside.name == "eq":
+        return all(q < 0 or powers.get(a, 0) < 0 for a, q in x.terms[0][0].factors)
+    if inside.name in (("le", "lt") if negated else ("gt", "ge")):
+        rectified = [a for a, q in powers.items() if q > 0 and isinstance(a, Fn)]
+        return any(a.name == "relu" and x in (a.args[0], of_atom(a)) for a in rectified)
+    return False
 
 
 def scaled(expr: Expr, c: Coefficient) -> Expr:

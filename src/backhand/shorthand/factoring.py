@@ -9,7 +9,7 @@ import sympy
 
 from ..algebra import coefficients as co
 from ..algebra import laws
-from ..algebra.expr import Atom, Expr, Fn, Group, Mono, Power, Red
+from ..algebra.expr import EMPTY, Atom, Expr, Fn, Group, Mono, Power, Red
 from ..algebra.normal import add, scaled
 
 
@@ -73,3 +73,12 @@ def shared_coefficient(expr: Expr) -> tuple[co.Coefficient, Expr]:
         ):
             best = c, divided
     return best
+
+
+def logistic(group: Group) -> Mono | None:
+    """The exponential in ``1 + e^x``."""
+    inner = [m for m, c in group.expr.terms if m.factors and c == 1]
+    if len(inner) != 1 or len(group.expr.terms) != 2 or group.expr.by_mono.get(EMPTY) != 1:
+        return None
+    exponentials = functions(inner[0].powers, "exp")
+    return inner[0] if len(exponentials) == len(inner[0].factors) else None
