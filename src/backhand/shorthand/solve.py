@@ -240,11 +240,23 @@ class Solver:
                 return
             made = [n for line in lines for n in line.nodes]
             reason = self.gates.refusal(region.nodes, made, region.given, region.targets)
+            uncounted = self.gates.uncounted
+            reason = reason or self._refusal_of_unit(region, lines)
             if reason is None:
                 region.weight, region.lines = weight, lines
-                region.uncounted = self.gates.uncounted
+                region.uncounted = uncounted
                 return
             region.refusals.append(Refusal(reason, lines))
+
+    def _refusal_of_unit(self, region: Region, lines: tuple[Line, ...]) -> str | None:
+        """The lines as they are where the loss's own gradient is 1: another spelling to judge."""
+        if self.unit is None or all(line.unit in ((), line.nodes) for line in lines):
+            return None
+        given = [v for v in region.given if v.name != self.unit.name]
+        loss = self.derived.upstream[0]
+        one = Node("full", ((), 1, loss.dtype), (loss,))
+        nodes = [n for line in lines for n in (line.unit or line.nodes)]
+        return self.gates.refusal([one, *region.nodes], [one, *nodes], given, region.targets)
 
     def _kept_as(self, value: Value) -> Collection[Value]:
         """The forward values that have to be kept for this one to be read."""
