@@ -254,7 +254,8 @@ class Solver:
             return None
         given = [v for v in region.given if v.name != self.unit.name]
         loss = self.derived.upstream[0]
-        one = Node("full", ((), 1, loss.dtype), (loss,))
+        # in double precision, or 1/3 of it would be rounded to the loss's own
+        one = Node("full", ((), 1, "float64"), (loss,))
         nodes = [n for line in lines for n in (line.unit or line.nodes)]
         return self.gates.refusal([one, *region.nodes], [one, *nodes], given, region.targets)
 
