@@ -244,9 +244,11 @@ class Solver:
                 return
             made = [n for line in lines for n in line.nodes]
             reason = self.gates.refusal(region.nodes, made, region.given, region.targets)
+            uncounted = self.gates.uncounted
+            reason = reason or self._refusal_of_unit(region, lines)
             if reason is None:
                 region.weight, region.lines = weight, lines
-                region.uncounted = self.gates.uncounted
+                region.uncounted = uncounted
                 break
             region.refusals.append(Refusal(reason, lines))
         else:
@@ -297,6 +299,17 @@ class Solver:
     def _large(self, value: Value, region: Region) -> bool:
         largest = max(self.scales.extent.elements(v) for v in (*region.given, *region.targets))
         return self.scales.large(value, largest)
+
+    def _refusal_of_unit(self, region: Region, lines: tuple[Line, ...]) -> str | None:
+        """The lines as they are where the loss's own gradient is 1: another spelling to judge."""
+        if self.unit is None or all(line.unit in ((), line.nodes) for line in lines):
+            return None
+        given = [v for v in region.given if v.name != self.unit.name]
+        loss = self.derived.upstream[0]
+        # in double precision, or 1/3 of it would be rounded to the loss's own
+        one = Node("full", ((), 1, "float64"), (loss,))
+        nodes = [n for line in lines for n in (line.unit or line.nodes)]
+        return self.gates.refusal([one, *region.nodes], [one, *nodes], given, region.targets)
 
     def _cuts(self, region: Region) -> list[tuple[str, ...]]:
         """Gradients inside the region that may get a line of their own."""
