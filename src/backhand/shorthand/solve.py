@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import combinations
 from time import process_time
 
-from ..algebra.expr import Atom, Expr, Fn, Group, Red, Ref
+from ..algebra.expr import Atom, Expr, Fn, Group, Red, Ref, inner_atoms
 from ..algebra.normal import (
     ONE,
     TooLarge,
@@ -380,8 +380,10 @@ class Solver:
         known = [*self.forward_blocks, *extra]
         small = [b for b in known if not self._large(b.value, region)]
         choices = [(choice, known) for choice in self._choices([e for _, e in exprs])]
-        if len(small) < len(known):
-            # what is large is made again from what is read anyway
+        elementwise = not any(isinstance(a, Red) for _, e in exprs for a in inner_atoms(e))
+        if elementwise and len(small) < len(known):
+            # what is large is made again from what is read anyway; not what sums are made of,
+            # whose values are the ones that people name
             choices.insert(1, ((), small))
         for choice, blocks in choices:
             try:
