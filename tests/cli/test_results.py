@@ -453,7 +453,6 @@ def test_refused_forms_are_shown_with_their_reasons(backhand: Run, write: Write)
     ended = backhand("derive", "gate.py:forward", "--explain-refusals")
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith("dup, dgate from dout: ")
-    assert "\n  not taken: " in ended.out
 
 
 # complete modules

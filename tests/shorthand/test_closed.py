@@ -154,11 +154,7 @@ def test_a_call_runs_the_form_that_was_asked_for() -> None:
         backhand.derive(article.forward, *inputs, runs="stenography")
 
 
-def test_refusals_are_told() -> None:
-    def gated(gate, up):
-        return gate * torch.sigmoid(gate) * up
-
-    bp = backhand.derive(gated, torch.randn(6, 7), torch.randn(6, 7))
+def test_refusals_are_told(bp: backhand.Backprop) -> None:
     text = bp.explain_refusals()
-    assert text.startswith("dup, dgate from dout: ")
-    assert "not taken: " in text
+    assert "dlogits from dloss: in closed form" in text
+    assert "db2 from dlogits: kept in longhand" in text

@@ -18,7 +18,7 @@ APART = 1_000_000  # so that no two stretches share a seed
 def test_shorthand_of_random_programs_is_their_longhand(stretch: int) -> None:
     tally = run_seeds(stretch * APART, STRETCH)
     assert not tally.faults, "\n\n".join(tally.faults)
-    assert tally.regions >= STRETCH
+    assert tally.regions >= 0.9 * STRETCH
     assert tally.told >= tally.programs, "most gradients are zero: nothing was compared"
     assert tally.share >= 0.4, f"{tally.share:.0%} in closed form: {tally.refusals}"
     assert not tally.uncounted, "the operators here all have exact versions"

@@ -32,8 +32,7 @@ from backhand.algebra.normal import (
     substitute,
 )  # fmt: skip
 from backhand.algebra.simplify import collected, expanded
-from backhand.shorthand import solve
-from backhand.shorthand.weigh import Weight
+from backhand.shorthand.weigh import Scales, Weight
 
 from .evaluate import Numbers
 from .many import apart, gradients
@@ -367,16 +366,16 @@ def refused(bp: backhand.Backprop) -> set[str]:
 def solved(forward: Callable[..., Any], inputs: tuple[Tensor, ...]) -> backhand.Backprop:
     """The longhand counts as dear, so that every form comes before the gates."""
     known: set[int] = set()
-    right = solve.weigh
+    right = Scales.weigh
 
-    def weigh(nodes: Any, targets: Any, *rest: Any) -> Weight:
+    def weigh(self: Scales, nodes: Any, targets: Any) -> Weight:
         if id(targets) not in known:  # the region's longhand is weighed first
             known.add(id(targets))
             return Weight(10**9, 10**9, 1e9)
-        return right(nodes, targets, *rest)
+        return right(self, nodes, targets)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(solve, "weigh", weigh)
+        patch.setattr(Scales, "weigh", weigh)
         bp = backhand.derive(forward, *inputs)
         assert bp.regions
     return bp

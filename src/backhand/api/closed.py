@@ -59,9 +59,8 @@ def closed_form(derivation: Derivation, of: str, given: str) -> ClosedForm:
     target, upstream = (_gradient(derivation, name) for name in (of, given))
     region = region_between(solver, target, upstream)
     solver.solve_region(region, ())
-    line = region.lines[-1] if region.lines else None
     unit = derivation.scalar and upstream.name == derivation._walked.upstream[0].name
-    program = program_of(solver, region, line, unit)
+    program = program_of(solver, region, region.lines, unit)
     whole = replace(derivation._expanded, program=program)
     shown, needed = recompute(whole, derivation.captured.program)
     namer = derivation._namer
@@ -77,7 +76,7 @@ def closed_form(derivation: Derivation, of: str, given: str) -> ClosedForm:
         listing.source,
         proof.steps[-1].latex.replace("&=", "="),
         proof,
-        line is not None,
+        bool(region.lines),
         region.weight or region.longhand,
         region.longhand,
         tuple(region.refusals),

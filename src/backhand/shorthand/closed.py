@@ -141,17 +141,16 @@ def _forward_values(solver: Solver, region: Region) -> list[Value]:
     ]
 
 
-def program_of(solver: Solver, region: Region, line: Line | None, unit: bool) -> Program:
+def program_of(solver: Solver, region: Region, lines: Sequence[Line], unit: bool) -> Program:
     """The closed form (or the longhand of the region) as a program of one step."""
     shared: list[Node] = [
         n
         for n in solver.derived.program.nodes()
         if not any(v.name in solver.linear for v in n.outs)
     ]
-    if line is None:
-        nodes: Sequence[Node] = region.nodes
-    else:
-        nodes = line.unit if unit and line.unit else line.nodes
+    nodes: Sequence[Node] = region.nodes
+    if lines:
+        nodes = [n for line in lines for n in (line.unit if unit and line.unit else line.nodes)]
     step = ProgramStep(region.targets[0].name, (*shared, *nodes))
     program = replace(solver.derived.program, steps=(step,), outputs=(region.targets[0],))
     used = {v.name for n in program.nodes() for v in n.operands()}

@@ -178,7 +178,8 @@ class Gates:
         moved: bool = False,
     ) -> Space | None:
         """What the longhand gives, which is the same for every form of its region."""
-        key = (trial, dtype, moved, self.true, *(v.name for v in targets))
+        names = tuple(v.name for v in targets), tuple(v.name for v in given)
+        key = (trial, dtype, moved, self.true, names)
         if key not in self._longhand:
             self._longhand[key] = self._ran(nodes, given, trial, dtype, moved)
         return self._longhand[key]
@@ -403,7 +404,7 @@ class Tally:
             # what the last place of an input decides is no error of a formula
             self.theirs[target.name] += (max(a, noise) / size) ** 2
             self.ours[target.name] += (b / size) ** 2
-            if not b <= ROUNDING * max(size, largest / 2):
+            if not b <= ROUNDING * max(size, largest):
                 self.beyond.add(target.name)
 
     def reason(self) -> str | None:
