@@ -384,7 +384,7 @@ def solved(forward: Callable[..., Any], inputs: tuple[Tensor, ...]) -> backhand.
 # Laws whose wrong versions come to no form that a gate refuses in these regions (nothing wrong is
 # accepted either): no region needs them, or what they give cannot be spelled.
 UNSEEN = {
-    "sum_of_constant", "delta_picks", "delta_of_equals", "sum_over_group", "sum_of_sum",
+    "delta_picks", "delta_of_equals", "sum_of_sum",
     "mean_of_sum", "rename_bound", "exp_of_multiple", "solve_for_factor",
 }  # fmt: skip
 RIGHT: dict[str, tuple[set[str], set[str]]] = {}
@@ -426,4 +426,5 @@ def test_a_wrong_law_is_caught_by_the_gates(name: str) -> None:
 
 def test_the_regions_need_the_laws() -> None:
     used = {name for forward, inputs in REGIONS for name in before(forward, inputs)[1]}
-    assert used == LAWS.keys() - {"delta_of_equals"}
+    # no region here sums over a delta after it has been read
+    assert LAWS.keys() - used <= {"delta_of_equals", "delta_picks"}

@@ -243,7 +243,9 @@ class Solver:
                 region.refusals.append(Refusal(f"judging took more than {2 * MOST_SECONDS} s"))
                 return
             made = [n for line in lines for n in line.nodes]
-            reason = self.gates.refusal(region.nodes, made, region.given, region.targets)
+            # every line is printed, so every line is judged, those in between too
+            judged = [line.value for line in lines]
+            reason = self.gates.refusal(region.nodes, made, region.given, judged)
             uncounted = self.gates.uncounted
             reason = reason or self._refusal_of_unit(region, lines)
             if reason is None:
@@ -309,7 +311,8 @@ class Solver:
         # in double precision, or 1/3 of it would be rounded to the loss's own
         one = Node("full", ((), 1, "float64"), (loss,))
         nodes = [n for line in lines for n in (line.unit or line.nodes)]
-        return self.gates.refusal([one, *region.nodes], [one, *nodes], given, region.targets)
+        judged = [line.value for line in lines]
+        return self.gates.refusal([one, *region.nodes], [one, *nodes], given, judged)
 
     def _cuts(self, region: Region) -> list[tuple[str, ...]]:
         """Gradients inside the region that may get a line of their own."""
