@@ -126,6 +126,10 @@ def generic(b: Builder, row: Op, target: Any, bound: Bound, known: Any = None) -
         dim = args[i]
         if isinstance(dim, tuple):
             args[i] = dim[0] if len(dim) == 1 else (dim or row.params[i].default)
+    if row.name in _AXES_TO_KEEP and args[row.index("keepdim")] and args[row.index("dim")] is None:
+        axes = tuple(range(args[0].rank))
+        args[row.index("dim")] = axes[0] if len(axes) == 1 else axes or None
+        args[row.index("keepdim")] = bool(axes)
     return b.emit(row, tuple(args), known)
 
 
@@ -133,6 +137,9 @@ def generic(b: Builder, row: Op, target: Any, bound: Bound, known: Any = None) -
 _ONE_DIM = frozenset(
     {"sum", "mean", "nansum", "var", "std", "amax", "amin", "logsumexp", "vector_norm"}
 )
+
+# Reductions whose methods take a ``keepdim`` only together with the axes.
+_AXES_TO_KEEP = frozenset({"sum", "mean", "nansum", "any", "all"})
 
 
 def _with_alpha(b: Builder, row: Op, a: Bound) -> Var:
@@ -186,6 +193,10 @@ def _full(value: Any) -> Callable[[Builder, Bound], Any]:
 def _arange(b: Builder, a: Bound) -> Any:
     start, end, step = a.get("start", 0), a["end"], a.get("step", 1)
     return op.arange(start, end, step, dtype=a.get("dtype"), builder=b)
+
+
+def _eye(b: Builder, a: Bound) -> Any:
+    return op.eye(a["n"], a.get("m", a["n"]), dtype=a.get("dtype"), builder=b)
 
 
 def _slice(b: Builder, a: Bound) -> Any:
@@ -302,6 +313,7 @@ SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     "new_ones": _full(1),
     "scalar_tensor": lambda b, a: op.full((), a["s"], dtype=_dtype(a), builder=b),
     "arange": _arange,
+    "eye": _eye,
     "slice": _slice,
     "select": _select,
     "dropout": _dropout,

@@ -66,6 +66,7 @@ SPECIAL_MATH: dict[str, Callable[[Builder, Bound], Any]] = {
     "rrelu": _rrelu,
     "var_mean": _with_mean("var_mean"),
     "std_mean": _with_mean("std_mean"),
+    "alias_copy": lambda b, a: op.clone(a["x"]),
     "real": _real,
     "conj_physical": _real,
     "conj": _real,

@@ -320,6 +320,8 @@ class Converter:
             self.members[node] = self.members[node.args[0]]  # type: ignore[index]
             return
         if torch.Tag.inplace_view in target.tags:
+            if self._reshape_in_place(node, target):
+                return
             raise CaptureError(
                 f"{base} changes a tensor's shape (or its history) in place",
                 None,
@@ -377,6 +379,18 @@ class Converter:
         for before, after in replaced:
             if before.value.name in self.inert and new.value.name in self.inert:
                 self.inert.add(after.value.name)
+
+    def _reshape_in_place(self, node: FxNode, target: Any) -> bool:
+        """``x.squeeze_()`` inside one of torch's own operators: from now on ``x`` is the view."""
+        base, _, overload = overload_name(target).partition(".")
+        packet = getattr(torch.ops.aten, base.removesuffix("_"), None)
+        view = None if packet is None else getattr(packet, overload, None)
+        first = node.args[0]
+        if view is None or not isinstance(first, FxNode) or not supported(view):
+            return False
+        self._compute(node, view)
+        self.members[first] = self.members[node]
+        return True
 
     def _functional(self, base: str, overload: str, bound: dict[str, Any], old: Var) -> Var:
         if base == "copy":

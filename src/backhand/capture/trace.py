@@ -32,6 +32,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import BackhandError, CaptureError, Location
 from . import source
+from .definitions import DEFINITIONS
 from .ranges import SymbolicRange, sizes_understood, with_tensors
 from .refuse import BRANCH_HINT, SEED_HINT, Refusals, machinery_refused
 from .watch import RandomWatch
@@ -264,7 +265,7 @@ def trace(
         with recorder:
             return function(*args)
 
-    decompose = {op: how for op, how in composites().items() if op not in keep}
+    decompose = {op: how for op, how in composites().items() if op not in keep} | DEFINITIONS
     state = torch.get_rng_state()
     try:
         with _undisturbed(), sizes_understood(namespaces), machinery_refused(refusals):
