@@ -24,6 +24,8 @@ DIFFERS: dict[tuple[str, str], str] = {
     ("max_unpool3d", "differences"): "autograd gives overwritten values a gradient too",
     ("embedding", "differences"): "the row of padding_idx gets none, by definition",
     ("bernoulli", "differences"): "every run draws anew",
+    ("poisson", "differences"): "every run draws anew",
+    ("normal_around", "differences"): "every run draws anew",
     ("hardsigmoid", "reference"): "torch's kernel holds 1/6 in single precision",
     ("digamma", "reference"): "torch's trigamma is right to nine digits only",
     ("polygamma", "reference"): "torch's trigamma is right to nine digits only",
@@ -86,7 +88,8 @@ NO_SECOND: dict[str, str] = {
         _TORCH,
     ),
     **dict.fromkeys(
-        ("bernoulli", "floor", "ceil", "trunc", "sign", "sgn", "round", "div_mode", "angle"),
+        ("bernoulli", "poisson", "normal_around", "floor", "ceil", "trunc", "sign", "sgn", "round",
+         "div_mode", "angle"),
         _CONSTANT,
     ),
     **NO_GRADIENT,

@@ -14,6 +14,7 @@ from ..program.ops import Op, table
 from .adapt_data import SPECIAL_DATA
 from .adapt_math import RENAMED_MATH, SPECIAL_MATH
 from .adapt_nn import SPECIAL_NN
+from .adapt_random import SPECIAL_RANDOM
 
 Bound = dict[str, Any]
 
@@ -263,30 +264,11 @@ def _expand(b: Builder, a: Bound) -> Any:
     )
 
 
-def _bernoulli(b: Builder, a: Bound) -> Any:
-    return op.bernoulli_mask(a["x"], a["p"]) if "p" in a else op.bernoulli(a["x"])
-
-
-def _like(name: str) -> Callable[[Builder, Bound], Any]:
-    def build(b: Builder, a: Bound) -> Any:
-        x: Var = a["x"]
-        dtype = a.get("dtype")
-        return b.emit(table()[name], (x if dtype in (None, x.dtype) else op.to(x, dtype),))
-
-    return build
-
-
-def _sized_random(name: str) -> Callable[[Builder, Bound], Any]:
-    def build(b: Builder, a: Bound) -> Any:
-        return b.emit(table()[name], (a["size"], _dtype(a)))
-
-    return build
-
-
 SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     **SPECIAL_NN,
     **SPECIAL_MATH,
     **SPECIAL_DATA,
+    **SPECIAL_RANDOM,
     "add": lambda b, a: _with_alpha(b, table()["add"], a),
     "sub": lambda b, a: _with_alpha(b, table()["sub"], a),
     "div_mode": _div_mode,
@@ -321,9 +303,4 @@ SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     "_softmax": _softmax("softmax"),
     "_log_softmax": _softmax("log_softmax"),
     "sort": _sort,
-    "bernoulli": _bernoulli,
-    "rand_like": _like("rand_like"),
-    "randn_like": _like("randn_like"),
-    "rand": _sized_random("rand"),
-    "randn": _sized_random("randn"),
 }

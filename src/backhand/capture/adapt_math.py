@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import UnsupportedError
 from ..program.build import Builder, Var, many, op
 
 Bound = dict[str, Any]
@@ -28,16 +27,6 @@ def _norm(b: Builder, a: Bound) -> Any:
 
 def _log_sigmoid_forward(b: Builder, a: Bound) -> Any:
     return (op.logsigmoid(a["x"]),)
-
-
-def _rrelu(b: Builder, a: Bound) -> Any:
-    lower, upper = a["lower"], a["upper"]
-    if a["training"]:
-        raise UnsupportedError(
-            "rrelu draws random slopes",
-            hint="draw the slopes as a tensor and use torch.where(x >= 0, x, slopes * x)",
-        )
-    return op.leaky_relu(a["x"], (float(lower) + float(upper)) / 2)
 
 
 def _with_mean(name: str) -> Callable[[Builder, Bound], Any]:
@@ -63,7 +52,6 @@ SPECIAL_MATH: dict[str, Callable[[Builder, Bound], Any]] = {
     "rsub": _rsub,
     "norm": _norm,
     "log_sigmoid_forward": _log_sigmoid_forward,
-    "rrelu": _rrelu,
     "var_mean": _with_mean("var_mean"),
     "std_mean": _with_mean("std_mean"),
     "alias_copy": lambda b, a: op.clone(a["x"]),

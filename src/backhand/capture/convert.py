@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,8 +14,11 @@ from ..errors import CaptureError, LocatedError, Location, UnsupportedError
 from ..program.build import Builder, SizeContext, Var, op
 from ..program.invoke import dtype_name
 from ..program.ir import Node, Value
+from ..program.ops import get_op
 from . import alias
 from .adapt import adapt, bind, op_name, overload_name, supported
+from .adapt_random import FILLS
+from .inplace import covers, functional, written_over
 from .numbers import number
 from .refuse import SIZE_HINT
 from .special_nodes import ASSERTIONS, CONTEXTS, DATA_SIZED, UNSAFE
@@ -277,6 +279,9 @@ class Converter:
     def _note_inert(self, result: Var, bound: dict[str, Any]) -> None:
         operands = [v for arg in bound.values() for v in _vars_in(arg)]
         flows = result.value.floating and any(v.value.name not in self.inert for v in operands)
+        made = self.b.nodes[-1] if self.b.nodes else None
+        if made is not None and result.value in made.outs and get_op(made.op).kind == "creation":
+            flows = False
         if not self.grad or not flows:
             self.inert.add(result.value.name)
 
@@ -330,7 +335,7 @@ class Converter:
         call = self.call_of.get(node)
         first = node.args[0]
         member = self.members.get(first)  # type: ignore[arg-type]
-        if not isinstance(member, alias.Member):
+        if not isinstance(member, alias.Member) or not isinstance(first, FxNode):
             raise CaptureError("an in-place update of a value that is not a tensor")
         for piece, whole in self.pieces:
             if member.family is piece:
@@ -357,8 +362,10 @@ class Converter:
         self.members[node] = member
         try:
             kind = base.removesuffix("_")
-            over = None if old.value.name in self.inert else _written_over(kind, member, bound)
-            new = over or self._functional(kind, overload, bound, old)
+            over = None if old.value.name in self.inert else written_over(kind, member, bound)
+            new = over or functional(self.b, kind, overload, bound, first.meta["val"])
+            if kind in FILLS and old.value.name not in self.inert and covers(member, old):
+                new = op.copy(old, new)
         except UnsupportedError as error:
             if member.family.origin != "buffer":
                 raise
@@ -392,31 +399,6 @@ class Converter:
         self.members[first] = self.members[node]
         return True
 
-    def _functional(self, base: str, overload: str, bound: dict[str, Any], old: Var) -> Var:
-        if base == "copy":
-            source: Var = bound["src"]
-            return source
-        if base == "zero":
-            return op.zeros_like(old)
-        if base == "fill":
-            value = bound["value"]
-            if isinstance(value, Var):
-                return op.expand(
-                    op.to(value, old.dtype) if value.dtype != old.dtype else value, old.shape
-                )
-            return op.full_like(old, value)
-        if base == "bernoulli" and "p" in bound:
-            return op.bernoulli_mask(old, bound["p"])
-        packet = getattr(torch.ops.aten, base, None)
-        functional = None if packet is None else getattr(packet, overload, None)
-        if functional is None or not supported(functional):
-            raise UnsupportedError(f"the in-place operator {base}_ is not supported")
-        result = adapt(self.b, functional, bound)
-        if isinstance(result, tuple):
-            raise UnsupportedError(f"the in-place operator {base}_ is not supported")
-        out: Var = result
-        return out
-
     def _args(self, arg: Any) -> Any:
         if isinstance(arg, FxNode):
             if arg in self.members:
@@ -444,24 +426,6 @@ class Converter:
         if name not in self.stopped:
             self.stopped[name] = op.stop_gradient(var)
         return self.stopped[name]
-
-
-def _written_over(kind: str, member: alias.Member, bound: dict[str, Any]) -> Var | None:
-    """All of a value that has a gradient, written over: autograd sends zeros to what was there.
-
-    Where a local gradient is infinite they become NaN, so that they cannot be left out.
-    """
-    root, old = member, bound["x"]
-    while root.parent is not None:
-        root = root.parent
-    hint = old.builder.context.hint
-    if math.prod(map(hint, old.shape)) != math.prod(map(hint, root.value.shape)):
-        return None  # a part of it, which the scatter into the whole sees to
-    if kind == "zero":
-        return op.fill(old, 0)
-    if kind == "fill":
-        return op.fill(old, bound["value"])
-    return op.copy(old, bound["src"]) if kind == "copy" else None
 
 
 def _vars_in(arg: Any) -> Iterator[Var]:

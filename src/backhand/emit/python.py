@@ -141,6 +141,11 @@ class Printer:
                 # a tensor of zeros that was made for this and has no name may be written to
                 method += "_" if node.args[0].name in self.fresh else ""
             return f"{receiver}.{method}({', '.join(texts[1:])})", ATOM
+        if op.spelling.startswith("new."):
+            of = node.args[0]
+            made = isinstance(of, Value) and of.name in self.fresh  # for this, and has no name
+            blank = wrap(self.piece(of), ATOM) if made else f"torch.empty_like({texts[0]})"
+            return f"{blank}{op.spelling.removeprefix('new')}({', '.join(texts[1:])})", ATOM
         return f"{op.spelling}({', '.join(texts)})", ATOM
 
     def _spread(self, op: Op, node: Node, sizes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -281,11 +286,6 @@ def _full(p: Printer, node: Node) -> Piece:
     return f"torch.{kind}({', '.join(texts)})", ATOM
 
 
-def _mask(p: Printer, node: Node) -> Piece:
-    x, keep = (p.piece(a)[0] for a in node.args)
-    return f"torch.empty_like({x}).bernoulli_({keep})", ATOM
-
-
 def _copy(p: Printer, node: Node) -> Piece:
     x, src = node.args
     return f"{wrap(p.piece(x), ATOM)}.clone().copy_({p.piece(src)[0]})", ATOM
@@ -300,7 +300,6 @@ CUSTOM: dict[str, Callable[[Printer, Node], Piece]] = {
     "arange": _arange,
     "t": _transposed,
     "full": _full,
-    "bernoulli_mask": _mask,
     "copy": _copy,
 }
 

@@ -44,6 +44,9 @@ def invoke(op: Op, args: tuple[Any, ...]) -> Any:
     if op.spelling == "method" or op.spelling.startswith("."):
         method = op.name if op.spelling == "method" else op.spelling[1:]
         return getattr(positional[0], method)(*positional[1:], **keywords)
+    if op.spelling.startswith("new."):
+        fill = getattr(torch.empty_like(positional[0]), op.spelling.removeprefix("new."))
+        return fill(*positional[1:], **keywords)
     return resolve(op.spelling)(*positional, **keywords)
 
 
@@ -93,7 +96,6 @@ CUSTOM: dict[str, Callable[..., Any]] = {
     "select": _select,
     "arange": _arange,
     "copy": lambda x, src: x.clone().copy_(src),
-    "bernoulli_mask": lambda x, p: torch.empty_like(x).bernoulli_(p),
 }
 
 

@@ -230,12 +230,26 @@ new_zeros(x, size)                                      | method
 eye(n, m, *, dtype=None)                                | torch.eye
 
 [random]
-bernoulli_mask(x, p)                                    | custom
+bernoulli_mask(x, p)                                    | new.bernoulli_
+uniform(x, low=0.0, high=1.0)                           | new.uniform_
+normal(x, mean=0.0, std=1.0)                            | new.normal_
+log_normal(x, mean=1.0, std=2.0)                        | new.log_normal_
+exponential(x, lambd=1.0)                               | new.exponential_
+cauchy(x, median=0.0, sigma=1.0)                        | new.cauchy_
+geometric(x, p)                                         | new.geometric_
 rand_like(x)                                            | torch.rand_like
 randn_like(x)                                           | torch.randn_like
 rand(size, *, dtype=None)                               | torch.rand
 randn(size, *, dtype=None)                              | torch.randn
+randint(low, high, size, *, dtype=None)                 | torch.randint
+randint_like(x, low, high)                              | torch.randint_like
+randperm(n, *, dtype=None)                              | torch.randperm
+normal_of_size(mean, std, size, *, dtype=None)          | torch.normal
+normal_around(mean, std)                                | torch.normal
+poisson(x)                                              | torch.poisson
+multinomial(x, num_samples, replacement=False)          | method
 bernoulli(x)                                            | method
+rrelu_with_noise(x, noise, lower, upper, training)      | torch.ops.aten.rrelu_with_noise_functional | outs=2
 
 [composite]
 softmax(x, dim, dtype=None)                             | method
