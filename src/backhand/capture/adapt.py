@@ -164,8 +164,11 @@ def _to(b: Builder, a: Bound) -> Any:
     if dtype is None and isinstance(a.get("other"), Var):
         dtype = a["other"].dtype
     if dtype is None or dtype == x.dtype:
-        return op.clone(x) if a.get("copy") else x
-    return op.to(x, dtype)
+        x = op.clone(x) if a.get("copy") else x
+    else:
+        x = op.to(x, dtype)
+    # the converter says where to only if that may be another device
+    return x if a.get("device") is None else op.to_device(x, a["device"])
 
 
 def _dtype(a: Bound) -> str:
@@ -185,19 +188,25 @@ def _full(value: Any) -> Callable[[Builder, Bound], Any]:
                 dtype = inferred
             else:
                 dtype = _dtype(a)
+        like = a.get("x")
+        itself = "size" not in a and isinstance(like, Var) and like is a.get("device")
+        if isinstance(like, Var) and itself and dtype == like.dtype and fill in (0, 1):
+            return op.ones_like(like) if fill else op.zeros_like(like)
         size = a["size"] if "size" in a else a["x"].shape
-        return op.full(size, fill, dtype=dtype, builder=b)
+        return op.full(size, fill, dtype=dtype, device=a.get("device"), builder=b)
 
     return build
 
 
 def _arange(b: Builder, a: Bound) -> Any:
     start, end, step = a.get("start", 0), a["end"], a.get("step", 1)
-    return op.arange(start, end, step, dtype=a.get("dtype"), builder=b)
+    how = {"dtype": a.get("dtype"), "device": a.get("device")}
+    return op.arange(start, end, step, **how, builder=b)
 
 
 def _eye(b: Builder, a: Bound) -> Any:
-    return op.eye(a["n"], a.get("m", a["n"]), dtype=a.get("dtype"), builder=b)
+    how = {"dtype": a.get("dtype"), "device": a.get("device")}
+    return op.eye(a["n"], a.get("m", a["n"]), **how, builder=b)
 
 
 def _slice(b: Builder, a: Bound) -> Any:
@@ -278,8 +287,8 @@ SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     "contiguous": _contiguous,
     "clone": _clone,
     "identity": _identity,
-    "lift_fresh_copy": _identity,
-    "lift_fresh": _identity,
+    "lift_fresh_copy": _to,
+    "lift_fresh": _to,
     "positive": _identity,
     "full": _full(None),
     "full_like": _full(None),
@@ -293,7 +302,9 @@ SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     "ones": _full(1),
     "ones_like": _full(1),
     "new_ones": _full(1),
-    "scalar_tensor": lambda b, a: op.full((), a["s"], dtype=_dtype(a), builder=b),
+    "scalar_tensor": lambda b, a: op.full(
+        (), a["s"], dtype=_dtype(a), device=a.get("device"), builder=b
+    ),
     "arange": _arange,
     "eye": _eye,
     "slice": _slice,

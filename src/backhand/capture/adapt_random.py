@@ -49,7 +49,7 @@ def _like(name: str) -> Callable[[Builder, Bound], Any]:
 
 def _sized(name: str) -> Callable[[Builder, Bound], Any]:
     def build(b: Builder, a: Bound) -> Any:
-        return b.emit(table()[name], (a["size"], _floating(a)))
+        return b.emit(table()[name], (a["size"], _floating(a), a.get("device")))
 
     return build
 
@@ -65,7 +65,8 @@ def _integral(a: Bound) -> str | None:
 
 
 def _randint(b: Builder, a: Bound) -> Any:
-    return b.emit(table()["randint"], (a.get("low", 0), a["high"], a["size"], _integral(a)))
+    how = (_integral(a), a.get("device"))
+    return b.emit(table()["randint"], (a.get("low", 0), a["high"], a["size"], *how))
 
 
 def _randint_like(b: Builder, a: Bound) -> Any:
@@ -76,12 +77,13 @@ def _randint_like(b: Builder, a: Bound) -> Any:
 
 
 def _randperm(b: Builder, a: Bound) -> Any:
-    return b.emit(table()["randperm"], (a["n"], _integral(a)))
+    return b.emit(table()["randperm"], (a["n"], _integral(a), a.get("device")))
 
 
 def _normal(b: Builder, a: Bound) -> Any:
     if "size" in a:
-        return b.emit(table()["normal_of_size"], (a["mean"], a["std"], a["size"], _floating(a)))
+        how = (_floating(a), a.get("device"))
+        return b.emit(table()["normal_of_size"], (a["mean"], a["std"], a["size"], *how))
     return op.normal_around(a["mean"], a["std"])
 
 

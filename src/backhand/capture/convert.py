@@ -21,7 +21,7 @@ from .adapt_random import FILLS
 from .inplace import covers, functional, written_over
 from .numbers import number
 from .refuse import SIZE_HINT
-from .special_nodes import ASSERTIONS, CONTEXTS, DATA_SIZED, UNSAFE
+from .special_nodes import ASSERTIONS, CONTEXTS, DATA_SIZED, MOVES, UNSAFE
 from .trace import Call, CallKey, Trace
 
 
@@ -62,6 +62,8 @@ class Converter:
         self.grad = True
         self.frozen: set[str] = set()  # values computed under no_grad
         self.inert: set[str] = set()  # values through which no gradient can flow
+        # an input (or a named device) on whose device a value lies; none: torch's default
+        self.homes: dict[str, Var | str | None] = {}
         self.stopped: dict[str, Var] = {}
 
     def run(self) -> Converted:
@@ -130,6 +132,7 @@ class Converter:
     def _bind_root(self, node: FxNode, var: Var, origin: str) -> None:
         member = alias.root(origin, var)
         self.members[node] = member
+        self.homes[var.value.name] = None if origin == "constant" else var
         value = node.meta.get("val")
         if isinstance(value, torch.Tensor):
             self.storages[_storage(value)] = member
@@ -212,6 +215,7 @@ class Converter:
             target, self._args(node.args), {k: self._args(v) for k, v in node.kwargs.items()}
         )
         value = node.meta.get("val")
+        self._place(node, target, bound)
         result = adapt(self.b, target, bound, value)
         if isinstance(result, tuple):
             vals = value if isinstance(value, (tuple, list)) else (value,) * len(result)
@@ -222,6 +226,30 @@ class Converter:
         else:
             self._check(node, target, result, value)
             self.members[node] = self._member(node, target, bound, result, value, 0)
+
+    def _place(self, node: FxNode, target: Any, bound: dict[str, Any]) -> None:
+        """Say in ``device`` where the result lies: as an input does, on a named device, or None.
+
+        None stands for torch's default and, for what is moved, for the place where it lies already.
+        """
+        moved = op_name(target) in MOVES
+        if "device" not in bound and not moved:
+            return
+        call = self.call_of.get(node)
+        there: Any = None if call is None else call.device
+        if isinstance(there, FxNode):
+            there = self._home(self.members.get(there))
+        if moved and there is self._home(self.members.get(node.args[0])):  # type: ignore[arg-type]
+            there = None
+        bound["device"] = there
+
+    def _home(self, member: Any) -> Var | str | None:
+        while isinstance(member, alias.Member):
+            found = self.homes.get(member.value.value.name)
+            if found is not None:
+                return found
+            member = member.parent
+        return None
 
     def _member(self, node: FxNode, target: Any, bound: Any, result: Var, val: Any, i: int) -> Any:
         if not self.grad:
@@ -277,7 +305,10 @@ class Converter:
         return "" if self.grad else "this view was made under no_grad"
 
     def _note_inert(self, result: Var, bound: dict[str, Any]) -> None:
-        operands = [v for arg in bound.values() for v in _vars_in(arg)]
+        operands = [v for k, arg in bound.items() if k != "device" for v in _vars_in(arg)]
+        device = bound.get("device")
+        near = (device, *(self.homes.get(v.value.name) for v in operands))
+        self.homes[result.value.name] = next((home for home in near if home is not None), None)
         flows = result.value.floating and any(v.value.name not in self.inert for v in operands)
         made = self.b.nodes[-1] if self.b.nodes else None
         if made is not None and result.value in made.outs and get_op(made.op).kind == "creation":
@@ -391,7 +422,8 @@ class Converter:
         """``x.squeeze_()`` inside one of torch's own operators: from now on ``x`` is the view."""
         base, _, overload = overload_name(target).partition(".")
         packet = getattr(torch.ops.aten, base.removesuffix("_"), None)
-        view = None if packet is None else getattr(packet, overload, None)
+        forms = [getattr(packet, form, None) for form in (overload, "int")]
+        view = next((form for form in forms if form is not None), None)
         first = node.args[0]
         if view is None or not isinstance(first, FxNode) or not supported(view):
             return False

@@ -34,6 +34,8 @@ DATA_SIZED = frozenset(
         "argwhere",
     }
 )
+# Operators that may move a tensor to another device.
+MOVES = frozenset({"to", "_to_copy", "type_as", "lift_fresh", "lift_fresh_copy"})
 CONTEXTS = {
     "_enter_autocast": "torch.autocast",
     "_exit_autocast": "torch.autocast",

@@ -174,6 +174,8 @@ class Printer:
         """One argument of a call."""
         if isinstance(arg, str) and name in ("dtype", "input_dtype"):
             return f"torch.{arg}"
+        if name == "device" and isinstance(arg, Value):
+            return f"{wrap(self.piece(arg), ATOM)}.device"
         return self.piece(arg)[0]
 
     def piece(self, arg: Any) -> Piece:
@@ -250,12 +252,14 @@ def _einsum(p: Printer, node: Node) -> Piece:
 
 
 def _arange(p: Printer, node: Node) -> Piece:
-    start, end, step, dtype = node.args
+    start, end, step, dtype, device = node.args
     parts = [p.piece(a)[0] for a in (start, end, step)]
     if step == 1:
         parts = parts[1:2] if start == 0 else parts[:2]
     if dtype is not None:
         parts.append(f"dtype=torch.{dtype}")
+    if device is not None:
+        parts.append(f"device={p.argument('device', device)}")
     return f"torch.arange({', '.join(parts)})", ATOM
 
 
@@ -274,7 +278,7 @@ def _swaps_a_matrix(node: Node) -> bool:
 
 
 def _full(p: Printer, node: Node) -> Piece:
-    size, fill, dtype = node.args
+    size, fill, dtype, device = node.args
     kind = None
     if isinstance(fill, (bool, int, float)) and fill in (0, 1):
         kind = "ones" if fill else "zeros"
@@ -283,6 +287,7 @@ def _full(p: Printer, node: Node) -> Piece:
         kind = "full"
         texts.append(p.piece(fill)[0])
     texts += [] if dtype is None else [f"dtype=torch.{dtype}"]
+    texts += [] if device is None else [f"device={p.argument('device', device)}"]
     return f"torch.{kind}({', '.join(texts)})", ATOM
 
 

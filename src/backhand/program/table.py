@@ -199,6 +199,7 @@ roll(x, shifts, dims=())                | method
 rot90(x, k, dims)                       | method
 repeat(x, repeats)                      | method | spread=repeats
 diag_embed(x, offset=0, dim1=-2, dim2=-1) | torch.diag_embed
+to_device(x, device)                    | .to
 
 [index]
 index(x, indices)                                       | custom
@@ -221,13 +222,13 @@ diagonal_scatter(x, src, *, offset=0, dim1=0, dim2=1)   | method
 masked_scatter(x, mask, source)                         | method
 
 [creation]
-arange(start, end, step=1, *, dtype=None)               | custom
-full(size, fill_value, *, dtype=None)                   | torch.full
+arange(start, end, step=1, *, dtype=None, device=None)  | custom
+full(size, fill_value, *, dtype=None, device=None)      | torch.full
 zeros_like(x)                                           | torch.zeros_like
 ones_like(x)                                            | torch.ones_like
 full_like(x, fill_value)                                | torch.full_like
 new_zeros(x, size)                                      | method
-eye(n, m, *, dtype=None)                                | torch.eye
+eye(n, m, *, dtype=None, device=None)                   | torch.eye
 
 [random]
 bernoulli_mask(x, p)                                    | new.bernoulli_
@@ -239,12 +240,12 @@ cauchy(x, median=0.0, sigma=1.0)                        | new.cauchy_
 geometric(x, p)                                         | new.geometric_
 rand_like(x)                                            | torch.rand_like
 randn_like(x)                                           | torch.randn_like
-rand(size, *, dtype=None)                               | torch.rand
-randn(size, *, dtype=None)                              | torch.randn
-randint(low, high, size, *, dtype=None)                 | torch.randint
+rand(size, *, dtype=None, device=None)                  | torch.rand
+randn(size, *, dtype=None, device=None)                 | torch.randn
+randint(low, high, size, *, dtype=None, device=None)    | torch.randint
 randint_like(x, low, high)                              | torch.randint_like
-randperm(n, *, dtype=None)                              | torch.randperm
-normal_of_size(mean, std, size, *, dtype=None)          | torch.normal
+randperm(n, *, dtype=None, device=None)                 | torch.randperm
+normal_of_size(mean, std, size, *, dtype=None, device=None) | torch.normal
 normal_around(mean, std)                                | torch.normal
 poisson(x)                                              | torch.poisson
 multinomial(x, num_samples, replacement=False)          | method
