@@ -30,6 +30,10 @@ ENTRIES = {
         "matmul", "mm", "bmm", "addmm", "addr", "einsum", "kron", "linalg.cross",
         "nn.functional.linear", "nn.functional.bilinear", "cdist",
     ],
+    "factors": [
+        "linalg.cholesky", "linalg.det", "linalg.slogdet", "logdet", "linalg.eigh",
+        "linalg.eigvalsh", "linalg.inv", "linalg.solve",
+    ],
     "views": [
         "view", "reshape", "permute", "transpose", "expand", "squeeze", "unsqueeze", "flatten",
         "diagonal", "unfold", "split", "unbind",

@@ -56,6 +56,8 @@ RESULT_NAMES: dict[str, tuple[str, ...]] = {
     "nll_loss_forward": ("", "total_weight"),
     "nll_loss2d_forward": ("", "total_weight"),
     "var_mean": ("var", "mean"),
+    "linalg_slogdet": ("sign", "logabsdet"),
+    "linalg_eigh": ("eigenvalues", "eigenvectors"),
     "std_mean": ("std", "mean"),
     "aminmax": ("min", "max"),
 }

@@ -148,6 +148,12 @@ def _pdist_backward(g: Array, x: Array, p: float, y: Array) -> Array:
     return out
 
 
+def _cholesky(x: Array, upper: bool) -> Array:
+    if upper:
+        return np.swapaxes(np.linalg.cholesky(np.swapaxes(x, -1, -2)), -1, -2)
+    return np.linalg.cholesky(x)
+
+
 REFERENCES: dict[str, Reference] = {
     "matmul": np.matmul,
     "einsum": lambda equation, operands: np.einsum(equation, *operands),
@@ -165,6 +171,10 @@ REFERENCES: dict[str, Reference] = {
     "linalg_cross": _cross,
     "trace": np.trace,
     "linalg_inv": np.linalg.inv,
+    "linalg_cholesky": _cholesky,
+    "linalg_det": np.linalg.det,
+    "linalg_slogdet": lambda a: tuple(np.linalg.slogdet(a)),
+    "linalg_eigh": lambda a, uplo: tuple(np.linalg.eigh(a, uplo)),
     "linalg_solve": _solve,
     "linalg_solve_triangular": _solve_triangular,
     "linalg_matrix_exp": _matrix_exp,

@@ -167,6 +167,10 @@ vdot(x, other)                                      | torch.vdot
 linalg_cross(x, other, *, dim=-1)                   | torch.linalg.cross
 trace(x)                                            | method
 linalg_inv(A)                                       | torch.linalg.inv
+linalg_cholesky(x, *, upper=False)                  | torch.linalg.cholesky
+linalg_det(A)                                       | torch.linalg.det
+linalg_slogdet(A)                                   | torch.linalg.slogdet | outs=2
+linalg_eigh(x, UPLO='L')                            | torch.linalg.eigh | outs=2
 linalg_solve(A, B, *, left=True)                    | torch.linalg.solve
 linalg_solve_triangular(x, B, *, upper, left=True, unitriangular=False) | torch.linalg.solve_triangular
 linalg_matrix_exp(x)                                | torch.linalg.matrix_exp
@@ -214,6 +218,8 @@ take(x, index)                                          | method
 put(x, index, source, *, accumulate=False)              | method
 scatter(x, dim, index, src)                             | method
 scatter_add(x, dim, index, src)                         | method
+scatter_reduce(x, dim, index, src, reduce, *, include_self=True) | method
+index_reduce(x, dim, index, source, reduce, *, include_self=True) | method
 embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False) | torch.embedding
 one_hot(x, num_classes=-1)                              | torch.nn.functional.one_hot
 slice_scatter(x, src, *, dim=0, start=None, end=None, step=1) | method
