@@ -32,7 +32,8 @@ ENTRIES = {
     ],
     "factors": [
         "linalg.cholesky", "linalg.det", "linalg.slogdet", "logdet", "linalg.eigh",
-        "linalg.eigvalsh", "linalg.inv", "linalg.solve",
+        "linalg.eigvalsh", "linalg.inv", "linalg.solve", "linalg.svd", "svd", "linalg.svdvals",
+        "linalg.qr", "linalg.pinv", "linalg.pinv.hermitian", "linalg.cond",
     ],
     "views": [
         "view", "reshape", "permute", "transpose", "expand", "squeeze", "unsqueeze", "flatten",

@@ -58,6 +58,7 @@ SPECIAL_MATH: dict[str, Callable[[Builder, Bound], Any]] = {
     "cholesky": lambda b, a: op.linalg_cholesky(a["x"], upper=a["upper"]),
     "_linalg_det": lambda b, a: (op.linalg_det(a["A"]),),
     "_linalg_slogdet": lambda b, a: many.linalg_slogdet(a["A"]),
+    "_linalg_svd": lambda b, a: many.linalg_svd(a["A"], a["full_matrices"]),
     "_linalg_eigh": lambda b, a: many.linalg_eigh(a["A"], a["UPLO"]),
     "real": _real,
     "conj_physical": _real,
@@ -90,6 +91,9 @@ DECOMPOSED_MATH = frozenset(
         "kthvalue.dimname",
         "mode.dimname",
         "norm.names_ScalarOpt_dim",
+        "linalg_pinv.default",
+        "linalg_pinv.rcond_tensor",
+        "linalg_pinv.atol_rtol_float",
         "norm.names_ScalarOpt_dim_dtype",
     }
 )

@@ -57,6 +57,8 @@ RESULT_NAMES: dict[str, tuple[str, ...]] = {
     "nll_loss2d_forward": ("", "total_weight"),
     "var_mean": ("var", "mean"),
     "linalg_slogdet": ("sign", "logabsdet"),
+    "linalg_svd": ("U", "S", "Vh"),
+    "linalg_qr": ("Q", "R"),
     "linalg_eigh": ("eigenvalues", "eigenvectors"),
     "std_mean": ("std", "mean"),
     "aminmax": ("min", "max"),

@@ -170,6 +170,9 @@ linalg_inv(A)                                       | torch.linalg.inv
 linalg_cholesky(x, *, upper=False)                  | torch.linalg.cholesky
 linalg_det(A)                                       | torch.linalg.det
 linalg_slogdet(A)                                   | torch.linalg.slogdet | outs=2
+linalg_svd(A, full_matrices=True)                   | torch.linalg.svd | outs=3
+linalg_qr(A, mode='reduced')                        | torch.linalg.qr | outs=2
+linalg_pinv(x, *, atol=None, rtol=None, hermitian=False) | torch.linalg.pinv
 linalg_eigh(x, UPLO='L')                            | torch.linalg.eigh | outs=2
 linalg_solve(A, B, *, left=True)                    | torch.linalg.solve
 linalg_solve_triangular(x, B, *, upper, left=True, unitriangular=False) | torch.linalg.solve_triangular
