@@ -21,7 +21,7 @@ from .adapt_random import FILLS
 from .inplace import covers, functional, written_over
 from .numbers import number
 from .refuse import SIZE_HINT
-from .special_nodes import ASSERTIONS, CONTEXTS, DATA_SIZED, MOVES, UNSAFE
+from .special_nodes import ASSERTIONS, CONTEXTS, DATA_SIZED, MOVES, RESHAPES, UNSAFE
 from .trace import Call, CallKey, Trace
 
 
@@ -422,6 +422,8 @@ class Converter:
         """``x.squeeze_()`` inside one of torch's own operators: from now on ``x`` is the view."""
         base, _, overload = overload_name(target).partition(".")
         packet = getattr(torch.ops.aten, base.removesuffix("_"), None)
+        if base not in RESHAPES:
+            return False
         forms = [getattr(packet, form, None) for form in (overload, "int")]
         view = next((form for form in forms if form is not None), None)
         first = node.args[0]

@@ -36,6 +36,8 @@ DATA_SIZED = frozenset(
 )
 # Operators that may move a tensor to another device.
 MOVES = frozenset({"to", "_to_copy", "type_as", "lift_fresh", "lift_fresh_copy"})
+# In-place views that torch's composites use; they change a tensor's shape and nothing else.
+RESHAPES = frozenset({"squeeze_", "unsqueeze_", "transpose_", "t_"})
 CONTEXTS = {
     "_enter_autocast": "torch.autocast",
     "_exit_autocast": "torch.autocast",
