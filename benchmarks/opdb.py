@@ -40,10 +40,12 @@ import torch.utils._pytree as pytree
 
 from backhand import derive
 from backhand.checking.compare import EXACT, WRONG, Comparison, compare
-from backhand.errors import BackhandError
+from backhand.errors import CaptureError, InputError, UnsupportedError
 
 MATCHING = ("exact", "close")
 COUNTED = ("exact", "close", "MISMATCH", "unsupported", "CRASH")
+# Refusals that come from an error nobody foresaw: to the user a refusal, here a fault.
+STUMBLES = ("this line cannot be captured", " was captured as ", "torch cannot tell the shape of")
 
 
 @dataclass
@@ -191,9 +193,14 @@ def _judge_sample(entry: Entry, info: Any, sample: Any, number: int) -> None:
     label = f"{entry.name} sample {number} {_describe(sample)}"
     try:
         result, fault = _compare(case, truth)
-    except BackhandError as error:
-        entry.counts["unsupported"] += 1
-        entry.reasons[str(getattr(error, "message", error)).splitlines()[0]] += 1
+    except (CaptureError, UnsupportedError, InputError) as error:
+        reason = str(getattr(error, "message", error)).splitlines()[0]
+        if any(words in reason for words in STUMBLES):
+            entry.counts["CRASH"] += 1
+            entry.faults.append(f"CRASH {label}: {reason}")
+        else:
+            entry.counts["unsupported"] += 1
+            entry.reasons[reason] += 1
         return
     except Exception as error:
         entry.counts["CRASH"] += 1

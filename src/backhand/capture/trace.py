@@ -32,6 +32,8 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import BackhandError, CaptureError, InternalError, LocatedError, Location
 from . import source
+from .definitions import DEFINITIONS
+from .devices import DeviceReads
 from .ranges import SymbolicRange, sizes_understood, with_tensors
 from .refuse import BRANCH_HINT, SEED_HINT, Refusals, machinery_refused
 from .watch import RandomWatch
@@ -62,7 +64,8 @@ class Call:
     """One call of a torch function: the user's frames (innermost first) and the graph nodes made.
 
     ``results`` are the nodes of the tensors it gave back, in order; ``None`` for one that another
-    call had made.
+    call had made. ``device`` is where it makes tensors: the node of one that lies there, a name, or
+    ``None`` for torch's default.
     """
 
     index: int
@@ -70,6 +73,7 @@ class Call:
     frames: tuple[FrameNote, ...]
     nodes: list[torch.fx.Node]
     results: list[torch.fx.Node | None]
+    device: torch.fx.Node | str | None = None
 
 
 @dataclass
@@ -123,6 +127,7 @@ class CaptureMode(TorchFunctionMode):
         self.random = RandomWatch()
         self.calls: list[Call] = []
         self.counter = CallCounter()
+        self.devices = DeviceReads()
         self.size_names: dict[Any, str] = {}
         self._sizes_read = True
         self._serials: dict[int, int] = {}
@@ -157,6 +162,9 @@ class CaptureMode(TorchFunctionMode):
             args = (args[0], with_tensors(args[1]), *args[2:])
         elif any(isinstance(a, SymbolicRange) for a in args):
             args = tuple(a.concrete() if isinstance(a, SymbolicRange) else a for a in args)
+        there: Any = self.devices.of_call(func, args, kwargs)
+        if isinstance(there, torch.Tensor):
+            there = _node_of(there, proxy_mode.tracer)
         out = _called(func, args, kwargs)
         made = []
         node = graph._root.prev
@@ -164,11 +172,17 @@ class CaptureMode(TorchFunctionMode):
             made.append(node)
             node = node.prev
         if made:
-            self._record(key, frame, made[::-1], out, proxy_mode.tracer)
+            self._record(key, frame, made[::-1], out, proxy_mode.tracer, there)
         return out
 
     def _record(
-        self, key: CallKey, frame: FrameType, made: list[torch.fx.Node], out: Any, tracer: Any
+        self,
+        key: CallKey,
+        frame: FrameType,
+        made: list[torch.fx.Node],
+        out: Any,
+        tracer: Any,
+        device: Any,
     ) -> None:
         frames = source.user_frames(frame, self.stop)
         if self._sizes_read:
@@ -178,10 +192,9 @@ class CaptureMode(TorchFunctionMode):
         results: list[torch.fx.Node | None] = []
         for tensor in (out,) if isinstance(out, torch.Tensor) else pytree.tree_leaves(out):
             if isinstance(tensor, torch.Tensor):
-                slot = get_proxy_slot(tensor, tracer, None)
-                node = getattr(getattr(slot, "proxy", None), "node", None)
+                node = _node_of(tensor, tracer)
                 results.append(node if node in own else None)
-        call = Call(len(self.calls), key, self._notes(frames), made, results)
+        call = Call(len(self.calls), key, self._notes(frames), made, results, device)
         self.calls.append(call)
         whose = self.random.drawn()
         if whose:
@@ -229,6 +242,13 @@ def _called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return func(*args, **kwargs)
 
 
+def _node_of(tensor: torch.Tensor, tracer: Any) -> torch.fx.Node | None:
+    """The graph's node for a tensor that the tracer knows."""
+    slot = get_proxy_slot(tensor, tracer, None)
+    node: torch.fx.Node | None = getattr(getattr(slot, "proxy", None), "node", None)
+    return node
+
+
 @cache
 def composites() -> dict[Any, Callable[..., Any]]:
     """Every ATen operator that torch itself defines by other operators, with that definition."""
@@ -267,10 +287,10 @@ def trace(
     def run(*args: Any) -> Any:
         recorder = CaptureMode(sys._getframe(0), module_paths, refusals)
         mode.append(recorder)
-        with recorder:
+        with recorder, recorder.devices:
             return function(*args)
 
-    decompose = {op: how for op, how in composites().items() if op not in keep}
+    decompose = {op: how for op, how in composites().items() if op not in keep} | DEFINITIONS
     state = torch.get_rng_state()
     try:
         with _undisturbed(), sizes_understood(namespaces), machinery_refused(refusals):

@@ -107,7 +107,7 @@ def _to(x: Array, dtype: str) -> Array:
     return np.asarray(each(lambda a: int(mpf_of(a)))(x), dtype=wanted)
 
 
-def _arange(start: Any, end: Any, step: Any, dtype: Any) -> Array:
+def _arange(start: Any, end: Any, step: Any, dtype: Any, device: Any) -> Array:
     count = int(MP.ceil(mpf_of((real(end) - start) / real(step))))
     return real(start) + np.arange(max(count, 0)) * real(step)
 
