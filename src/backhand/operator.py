@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 import torch
+from torch._compile import _disable_dynamo
 
 from .capture import Captured, fits
 from .capture.inputs import Leaf
@@ -68,14 +69,17 @@ class Operator:
         self._others: dict[Any, Operator] = {}
 
     def __call__(self, *inputs: Any) -> Any:
-        if not torch.compiler.is_compiling() and not _transformed(inputs):
+        if not torch.compiler.is_compiling():
             found = self._fitting(inputs)
             if found is not self:
                 return found(*inputs)
         return self._call(*inputs, *self._constants)
 
+    @_disable_dynamo  # where a graph breaks, torch.compile would take this for the user's code
     def _fitting(self, inputs: tuple[Any, ...]) -> Operator:
         """This operator if its text holds for the inputs, else one made for them."""
+        if _transformed(inputs):
+            return self
         bp = self.derivation
         leaves = bp.leaves
         if len(inputs) != len(leaves):

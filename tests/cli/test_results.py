@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import stat
@@ -426,15 +427,57 @@ def test_cost_is_a_table(backhand: Run, target: str) -> None:
     ended = backhand("derive", target, "--cost", "--at", "n=64,d=32")
     assert (ended.status, ended.err) == (0, "")
     table, _, sizes = ended.out.partition("\n\n")
-    rows = [line.rsplit("  ", 1) for line in table.splitlines()]
-    assert rows[0][-1] == "longhand"
-    labels = [row[0].strip() for row in rows[1:]]
-    assert labels == [
+    head, *rows = [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()]
+    assert head == ["longhand", "shorthand", "ratio"]
+    assert [row[0] for row in rows] == [
         "statements", "passes over large tensors", "bytes moved", "bytes saved", "operations",
     ]  # fmt: skip
+    assert all(len(row) == 4 for row in rows)
     assert "x.shape[0] = 64" in sizes
 
 
 def test_cost_writes_no_file(refused: Refused, target: str) -> None:
     assert "leave out" in refused("derive", target, "--cost", "-o", "out.py")
     assert "leave out" in refused("derive", target, "--cost", "--emit", "torch")
+
+
+def test_refused_forms_are_shown_with_their_reasons(backhand: Run, write: Write) -> None:
+    write(
+        "gate.py",
+        "import torch\n"
+        "def forward(gate, up):\n"
+        "    return gate * torch.sigmoid(gate) * up\n"
+        "def example_inputs():\n"
+        "    return torch.randn(6, 7), torch.randn(6, 7)\n",
+    )
+    ended = backhand("derive", "gate.py:forward", "--explain-refusals")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("dup, dgate from dout: ")
+    assert "\n  not taken: " in ended.out
+
+
+# complete modules
+
+
+def test_modules_for_every_library(backhand: Run, write: Write) -> None:
+    write("net.py", FORWARD)
+    for emit, sign in (
+        ("torch", "def forward("),
+        ("function", "class Forward(torch.autograd.Function)"),
+        ("numpy", "import numpy as np"),
+        ("jax", "import jax.numpy as jnp"),
+    ):
+        ended = backhand("derive", "net.py:forward", "--emit", emit, "--save", "least")
+        assert ended.status == 0, ended.err
+        assert sign in ended.out and "saved: " in ended.out
+        compile(ended.out, emit, "exec")
+
+
+def test_what_is_saved_is_checked(backhand: Run, write: Write) -> None:
+    write("net.py", FORWARD)
+    alone = backhand("derive", "net.py:forward", "--save", "least")
+    assert (alone.status, alone.out) == (2, "")
+    assert "give --emit as well" in alone.err
+    unknown = backhand("derive", "net.py:forward", "--emit", "numpy", "--save", "nosuch")
+    assert unknown.status == 2
+    assert "no value named 'nosuch'" in unknown.err

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import os
 import re
 import subprocess
 import sys
 import textwrap
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ import backhand
 from backhand.emit.array_spelling import refusal, refused, spelled
 from backhand.errors import BackhandError, UnsupportedError
 from backhand.program.ops import get_op, table
-from tests.programs.loading import PROGRAMS, derived
+from tests.programs.loading import PROGRAMS
+from tests.programs.loading import derived as derive_example
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 # how far a gradient may be from torch's, relative to its largest element
@@ -34,6 +37,9 @@ JAX = pytest.param(
 LIBRARIES = ["numpy", JAX]
 
 
+derived = cache(derive_example)
+
+
 def arrays(library: str, values: list[Any]) -> list[Any]:
     found = [v.detach().numpy() if isinstance(v, torch.Tensor) else v for v in values]
     if library == "jax":
@@ -43,17 +49,18 @@ def arrays(library: str, values: list[Any]) -> list[Any]:
     return found
 
 
+@cache
 def at_dtype(name: str, dtype: torch.dtype) -> backhand.Backprop:
-    """An example derived anew with floats of another width."""
+    """An example derived anew with floats of another width, at its own sizes (which is quick)."""
     arguments = derived(name)[0].captured.arguments
     function = arguments.function
     if arguments.module is not None:
-        function = arguments.module.to(dtype)
+        function = copy.deepcopy(arguments.module).to(dtype)
     cast = [
         a.to(dtype) if isinstance(a, torch.Tensor) and a.is_floating_point() else a
         for a in arguments.args
     ]
-    return backhand.derive(function, *cast)
+    return backhand.derive(function, *cast, symbolic=False)
 
 
 def loaded(bp: backhand.Backprop, library: str, **options: Any) -> dict[str, Any]:
@@ -129,7 +136,7 @@ def test_numpy_in_float64(name: str) -> None:
     agree(ran(at_dtype(name, torch.float64), "numpy"), FLOAT64)
 
 
-@pytest.mark.parametrize("name", ["article", "gpt_block", "conv_net", "vae"])
+@pytest.mark.parametrize("name", ["article", "gpt_block", "vae"])
 @pytest.mark.parametrize("save", ["fast", "least"])
 def test_numpy_in_float32(name: str, save: str) -> None:
     agree(ran(derived(name)[0], "numpy", save=save), FLOAT32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from functools import cache
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ import backhand
 from backhand.errors import InputError
 from backhand.longhand.cut import least_cut
 from backhand.program.ops import get_op
-from tests.programs.loading import derived
+from tests.programs.loading import derived as derive_example
 
+derived = cache(derive_example)
 NAMES = ("article", "conv_net", "gpt_block", "vae")
 
 

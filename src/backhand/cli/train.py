@@ -70,7 +70,8 @@ DEFAULTS = Config()
     type=click.Choice(GRADIENTS),
     default=DEFAULTS.grad,
     show_default=True,
-    help="Where gradients come from; the losses are the same bit for bit.",
+    help="Where gradients come from. Longhand and autograd give the same losses bit for bit, "
+    "shorthand the same but for rounding.",
 )
 @click.option(
     "--device", default=DEFAULTS.device, show_default=True, help="Device, as torch names it."

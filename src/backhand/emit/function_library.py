@@ -28,6 +28,7 @@ def register_lines(f: Function) -> list[str]:
            "    if _found[i] is not None:",
            "        _found[i] = _found[i].clone()"] if copied else []
     many = len(p.inputs) > 1
+    gives = packed(outs) if len(outs) > 1 else outs[0]
     passed = [
         *(["*ctx.saved_tensors"] if f.saved else []),
         *(f"ctx.{n}" for n in f.numbers),
@@ -72,11 +73,10 @@ def register_lines(f: Function) -> list[str]:
         "    operator.register_fake(run)",
         "    operator_backward.register_fake(run_backward)",
         "",
-        "    def setup_context(ctx, _inputs, _outputs):",
+        "    def setup_context(ctx, inputs, output):",
         *wrapped(
             [
-                f"{returned(p.inputs)} = _inputs",
-                f"{returned(outs) if len(outs) > 1 else outs[0]} = _outputs",
+                f"{packed(p.inputs)}, {gives} = inputs, output",
                 f"ctx.save_for_backward({', '.join(f.saved)})",
                 *(f"ctx.{n} = {n}" for n in f.numbers),
                 *(f"ctx.{of}_shape = {of}.shape" for of in f.optional),

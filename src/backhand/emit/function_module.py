@@ -17,8 +17,10 @@ from .listing import preamble, print_forward, printed_name, size_names
 from .passes import Passes, indented, packed, returned, structure_text, unique, wrapped
 from .torch_module import constant_lines, described_inputs
 
-RESERVED = ("torch", "math", "ctx", "wants", "again", "register", "operator", "_inputs", "_outputs",
-            "_found", "_forward", "_backward", "_check", "_expect", "_require")
+RESERVED = (
+    "torch", "math", "ctx", "wants", "again", "register", "operator", "_found", "_forward",
+    "_backward", "_check", "_expect", "_require",
+)
 
 
 def function_module(passes: Passes) -> str:
@@ -141,8 +143,7 @@ class Function:
             of for of in self.outputs if of not in self.ups and self.values[of].floating
         ]
         context = [
-            f"{returned(p.inputs)} = _inputs",
-            f"{returned(outs)} = _outputs",
+            f"{packed(p.inputs)}, {packed(outs)} = inputs, output",
             "ctx.set_materialize_grads(False)",
             *([f"ctx.mark_non_differentiable({', '.join(fixed)})"] if fixed else []),
             f"ctx.save_for_backward({', '.join(self.saved)})",
@@ -183,7 +184,7 @@ class Function:
             *wrapped([f"return _forward({', '.join(p.inputs)})"], 8),
             "",
             "    @staticmethod",
-            "    def setup_context(ctx, _inputs, _outputs):",
+            "    def setup_context(ctx, inputs, output):",
             *wrapped(context, 8),
             "",
             "    @staticmethod",

@@ -39,6 +39,7 @@ def torch_module(passes: Passes) -> str:
             "",
             "Inputs:",
             *described_inputs(p),
+            *(["", *p.note.splitlines()] if p.note else []),
             '"""',
             "",
             "import math",
