@@ -65,8 +65,9 @@ def _close(got: np.ndarray, wanted: np.ndarray) -> bool:
     return bool(np.allclose(got, wanted, rtol=1e-9, atol=1e-11 * scale, equal_nan=True))
 
 
-# torch warns of the default of affine_grid, which the samples use
+# torch warns of the default of affine_grid, which the samples use, and of operators that are new
 @pytest.mark.filterwarnings("ignore:Default grid_sample and affine_grid:UserWarning")
+@pytest.mark.filterwarnings("ignore:index_reduce.* is in beta:UserWarning")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_samples(part: int) -> None:
     compared, found = 0, []

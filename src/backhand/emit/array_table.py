@@ -146,7 +146,6 @@ linalg_det      | np.linalg.det(A)
 linalg_slogdet  | np.linalg.slogdet(A)
 linalg_cholesky | np.linalg.cholesky(x, upper=upper)
 linalg_qr       | np.linalg.qr(A, mode)
-linalg_svd      | np.linalg.svd(A, full_matrices)
 linalg_eigh     | np.linalg.eigh(x, UPLO)
 
 view            | x.reshape(*size)
@@ -194,6 +193,8 @@ transposed1d transposed2d transposed3d \
     | transposed convolutions have no spelling yet | keep this module in torch
 masked_scatter put scatter_reduce index_reduce multinomial rrelu_with_noise \
     | the library has no counterpart | use where, index_put, or rand_like of a tensor
+linalg_svd | it chooses other signs of the singular vectors than torch does \
+    | use torch.linalg.eigh(x.mT @ x), or keep this module in torch
 flash_attention | it is a kernel of torch's own | emit the plain spelling
 {jax} special_erfcx | jax.scipy.special has no erfcx | write torch.exp(x * x) * torch.erfc(x)
 """
