@@ -7,6 +7,7 @@ from fractions import Fraction
 import sympy
 
 from . import coefficients as co
+from . import laws
 from .expr import EMPTY, Atom, Expr, Fn, Mono
 from .normal import ONE, ZERO, add, mul, of_atom, positive, power, scaled, term
 
@@ -27,22 +28,25 @@ def apply(name: str, *args: Expr) -> Expr:
 
 def exp(expr: Expr) -> Expr:
     """``exp`` of a sum is a product, and of a logarithm its argument."""
-    return mul(ONE, *(_exp_of_term(m, c) for m, c in expr.terms))
+    terms = laws.exp_of_sum(expr) if len(expr.terms) > 1 else expr.terms
+    return mul(ONE, *(_exp_of_term(m, c) for m, c in terms))
 
 
 def _exp_of_term(mono: Mono, c: co.Coefficient) -> Expr:
     if len(mono.factors) == 1 and mono.factors[0][1] == 1:
         atom = mono.factors[0][0]
         if isinstance(atom, Fn) and atom.name == "log" and c.is_Rational:
-            return power(atom.args[0], Fraction(int(c.p), int(c.q)))
+            return power(atom.args[0], laws.exp_of_log(Fraction(int(c.p), int(c.q))))
         if isinstance(atom, Fn) and atom.name == "masked" and not co.negative(c):
             # -inf where the mask is set, and c is positive: its exponential is 0 there
-            return mul(exp(scaled(atom.args[0], c)), negation(atom.args[1]))
+            inside, (name, mask) = laws.exp_of_masked(atom)
+            return mul(exp(scaled(inside, c)), apply(name, mask))
     if c.is_Rational:
         q = Fraction(int(c.p), int(c.q))
-        inside = Expr([(mono, sympy.Rational(1, q.denominator))])
-        return of_atom(Fn("exp", (inside,)), q.numerator)
-    sign = -1 if co.negative(c) else 1
+        within, outside = laws.exp_of_multiple(q) if q.numerator != 1 else (q, 1)
+        inside = Expr([(mono, sympy.Rational(within))])
+        return of_atom(Fn("exp", (inside,)), outside)
+    _, sign = laws.exp_of_multiple(Fraction(-1)) if co.negative(c) else (1, 1)
     inside = Expr([(mono, co.times(c, co.number(sign)))])
     return of_atom(Fn("exp", (inside,)), sign)
 
@@ -51,22 +55,20 @@ def log(expr: Expr) -> Expr:
     """``log`` of a product of positive factors is a sum, and of an exponential its argument."""
     if len(expr.terms) == 1:
         (mono, c), *_ = expr.terms
-        splits = all(_log_splits(a) for a, _ in mono.factors) or len(mono.factors) == 1
+        splits = all(positive(a) for a, _ in mono.factors) or len(mono.factors) == 1
         odd = all(q.numerator % 2 == 1 or positive(a) for a, q in mono.factors)
         if splits and odd and not co.negative(c):
-            parts = [scaled(_log_of_atom(a), sympy.Rational(q)) for a, q in mono.factors]
+            whole = len(mono.factors) == 1 and c == 1 and mono.factors[0][1] == 1
+            factors = mono.factors if whole else laws.log_of_product(mono.factors)
+            parts = [scaled(_log_of_atom(a), sympy.Rational(q)) for a, q in factors]
             number = [] if c == 1 else [of_atom(Fn("log", (Expr([(EMPTY, c)]),)))]
             return add(ZERO, *parts, *number)
     return of_atom(Fn("log", (expr,)))
 
 
-def _log_splits(atom: Atom) -> bool:
-    return positive(atom)
-
-
 def _log_of_atom(atom: Atom) -> Expr:
     if isinstance(atom, Fn) and atom.name == "exp":
-        return atom.args[0]
+        return laws.log_of_exp(atom)  # type: ignore[no-any-return]
     return of_atom(Fn("log", (Expr([(Mono([(atom, Fraction(1))]), co.ONE)]),)))
 
 
@@ -77,7 +79,7 @@ def negation(expr: Expr) -> Expr:
     if len(expr.terms) == 1 and len(expr.terms[0][0].factors) == 1:
         atom = expr.terms[0][0].factors[0][0]
         if isinstance(atom, Fn) and atom.name == "not":
-            return atom.args[0]
+            return laws.opposite_of_opposite(atom)  # type: ignore[no-any-return]
     return of_atom(Fn("not", (expr,), True))
 
 

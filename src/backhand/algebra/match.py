@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from itertools import permutations
 
 from . import coefficients as co
+from . import laws
 from .expr import Atom, Delta, Expr, Fn, Group, IndexTerm, Mono, Ref, Via, inner_atoms
 from .normal import of_atom, substitute
 
 Mapped = Mapping[str, IndexTerm]
 
 
-@lru_cache(maxsize=1 << 14)
+@laws.cached(maxsize=1 << 14)
 def fingerprint(atom: Atom) -> str:
     """What two atoms that are the same up to indices share: their kind, what they are made of."""
     parts: Counter[str] = Counter()
@@ -28,7 +28,7 @@ def fingerprint(atom: Atom) -> str:
     return f"{type(atom).__name__} {len(atom.free)} {sorted(parts.items())}"
 
 
-@lru_cache(maxsize=1 << 14)
+@laws.cached(maxsize=1 << 14)
 def index_terms(atom: Atom) -> tuple[IndexTerm, ...]:
     """The free indices of an atom and the data-made ones that stand in it."""
     found: dict[str, IndexTerm] = {n: n for n in sorted(atom.free)}
@@ -44,7 +44,7 @@ def index_terms(atom: Atom) -> tuple[IndexTerm, ...]:
     return tuple(found.values())
 
 
-@lru_cache(maxsize=1 << 14)
+@laws.cached(maxsize=1 << 14)
 def _matches(template: Atom, target: Atom) -> tuple[tuple[tuple[str, IndexTerm], ...], ...]:
     if type(template) is not type(target):
         return ()

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from functools import lru_cache
 from itertools import permutations
 from typing import Any
 
 from ..errors import ProgramError
 from . import coefficients as co
+from . import laws
 from .coefficients import Coefficient
 from .expr import (
     EMPTY,
@@ -31,10 +31,10 @@ from .expr import (
     Via,
     index_names,
 )
+from .laws import Factors
 
 ZERO = Expr(())
 ONE = Expr([(EMPTY, co.ONE)])
-Factors = list[tuple[Atom, Power]]
 
 
 class TooLarge(ProgramError):
@@ -61,7 +61,7 @@ def ref(name: str, *index: IndexTerm, linear: bool = False, flag: bool = False) 
 def delta(a: IndexTerm, b: IndexTerm) -> Expr:
     """1 where the indices are equal."""
     if a == b:
-        return ONE
+        return constant(laws.delta_of_equals())
     if isinstance(a, int) and isinstance(b, int):
         return ZERO
     return of_atom(Delta(a, b))
@@ -71,29 +71,51 @@ def term(c: Coefficient, factors: Iterable[tuple[Atom, Power]]) -> Expr:
     """One term, its equal atoms merged."""
     powers: dict[Atom, Power] = {}
     for atom, q in factors:
-        powers[atom] = powers.get(atom, Fraction(0)) + q
+        powers[atom] = laws.merge_powers(powers[atom], q) if atom in powers else q
     merged: Factors = []
     for atom, q in powers.items():
-        if atom.flag and q > 0:
-            q = Fraction(1)
-        if q:
+        if atom.flag and q > 0 and q != 1:
+            q = laws.power_of_flag(q)
+        if q and not (atom.flag and _implied(atom, powers)):
             merged.append((atom, q))
-    if c == 0 or _contradicts(powers):
+    opposed = _opposed(powers)
+    if opposed:
+        c, merged = laws.flag_and_opposite(c, [f for f in merged if f[0] not in opposed])
+    if c == 0:
         return ZERO
     if len(merged) == 1 and merged[0][1] == 1 and isinstance(merged[0][0], Group):
         return scaled(merged[0][0].expr, c)  # a group that stands alone is its sum
     return Expr([(Mono(merged), c)])
 
 
-def _contradicts(powers: Mapping[Atom, Power]) -> bool:
-    """Whether a flag and its opposite are both factors."""
-    opposites = [a for a in powers if isinstance(a, Fn) and a.name == "not"]
-    return any(
-        isinstance(inner, Atom) and inner in powers
-        for a in opposites
-        if isinstance(a, Fn)
-        for inner in a.args[0].atoms()
-    )
+def _opposed(powers: Mapping[Atom, Power]) -> list[Atom]:
+    """A flag and its opposite, if both are factors."""
+    for atom in powers:
+        if isinstance(atom, Fn) and atom.name == "not":
+            inner = next((i for i in atom.args[0].atoms() if i in powers), None)
+            if inner is not None:
+                return [atom, inner]
+    return []
+
+
+def _implied(flag: Atom, powers: Mapping[Atom, Power]) -> bool:
+    """Whether a product is the same without the flag: the rest is 0, or no number, where it is 0.
+
+    ``relu(x)`` times ``x > 0`` is ``relu(x)``; ``x != 0`` says nothing beside ``1 / x``.
+    """
+    negated = isinstance(flag, Fn) and flag.name == "not"
+    inside = next(flag.args[0].atoms(), None) if negated and isinstance(flag, Fn) else flag
+    if not isinstance(inside, Fn) or len(inside.args) != 2 or not inside.args[1].is_zero:
+        return False
+    x = inside.args[0]
+    if len(x.terms) != 1:
+        return False
+    if negated and inside.name == "eq":
+        return all(q < 0 or powers.get(a, 0) < 0 for a, q in x.terms[0][0].factors)
+    if inside.name in (("le", "lt") if negated else ("gt", "ge")):
+        rectified = [a for a, q in powers.items() if q > 0 and isinstance(a, Fn)]
+        return any(a.name == "relu" and x in (a.args[0], of_atom(a)) for a in rectified)
+    return False
 
 
 def scaled(expr: Expr, c: Coefficient) -> Expr:
@@ -110,7 +132,7 @@ def add(*exprs: Expr) -> Expr:
     for expr in exprs:
         for mono, c in expr.terms:
             known = total.get(mono)
-            total[mono] = c if known is None else co.plus(known, c)
+            total[mono] = c if known is None else laws.like_terms(known, c)
     if len(total) > MOST_TERMS:
         raise TooLarge(f"more than {MOST_TERMS} terms")
     return Expr([(m, c) for m, c in total.items() if c != 0])
@@ -127,23 +149,18 @@ def mul(*exprs: Expr) -> Expr:
     return out
 
 
-@lru_cache(maxsize=1 << 14)
+@laws.cached(maxsize=1 << 14)
 def _mul(a: Expr, b: Expr) -> Expr:
     for one, other in ((a, b), (b, a)):
         c = one.constant
         if c is not None:
             return scaled(other, c)
-    return (
-        add(
-            *(
-                term(co.times(c, d), [*left, *right])
-                for c, left in _summands(a)
-                for d, right in _summands(b)
-            )
-        )
-        if a.terms and b.terms
-        else ZERO
-    )
+    if not a.terms or not b.terms:
+        return ZERO
+    left, right = _summands(a), _summands(b)
+    if len(left) == len(right) == 1:
+        return term(co.times(left[0][0], right[0][0]), [*left[0][1], *right[0][1]])
+    return add(*(term(c, factors) for c, factors in laws.distribute(left, right)))
 
 
 def _summands(expr: Expr) -> list[tuple[Coefficient, Factors]]:
@@ -153,20 +170,21 @@ def _summands(expr: Expr) -> list[tuple[Coefficient, Factors]]:
     return [grouped(expr)]
 
 
-@lru_cache(maxsize=1 << 14)
+@laws.cached(maxsize=1 << 14)
 def _grouped(expr: Expr) -> tuple[Coefficient, tuple[tuple[Atom, Power], ...]]:
     if len(expr.terms) == 1:
         (mono, c), *_ = expr.terms
         return c, mono.factors
     common = _common(expr)
     if common:
-        inner = add(*(term(c, _divided(m, common)) for m, c in expr.terms))
+        inner = add(*(term(c, laws.common_factor(m, common)) for m, c in expr.terms))
         if inner.is_zero:
             return co.ZERO, ()
         c, factors = grouped(inner)
         return c, (*common.items(), *factors)
     content = _content(expr)
-    return content, ((Group(scaled(expr, co.power(content, Fraction(-1)))), Fraction(1)),)
+    inner = Expr(laws.common_coefficient(expr.terms, content)) if content != 1 else expr
+    return content, ((Group(inner), Fraction(1)),)
 
 
 def _content(expr: Expr) -> Coefficient:
@@ -194,13 +212,6 @@ def _common(expr: Expr) -> dict[Atom, Power]:
     return {a: q for a, q in lowest.items() if q}
 
 
-def _divided(mono: Mono, by: Mapping[Atom, Power]) -> Factors:
-    out = dict(mono.factors)
-    for atom, q in by.items():
-        out[atom] = out.get(atom, Fraction(0)) - q
-    return [(a, q) for a, q in out.items() if q]
-
-
 def power(expr: Expr, q: Power | int | float) -> Expr:
     """The expression to a rational power."""
     q = q if isinstance(q, Fraction) else Fraction(repr(q)) if isinstance(q, float) else Fraction(q)
@@ -216,7 +227,15 @@ def power(expr: Expr, q: Power | int | float) -> Expr:
     if q.denominator != 1 and (co.negative(c) or not all(map(_rooted, factors))):
         whole = Group(expr)
         return Expr([(Mono([(whole, q)]), co.ONE)])
-    return term(co.power(c, q), [(a, p * q) for a, p in factors])
+    return term(*_raised(c, factors, q))
+
+
+def _raised(c: Coefficient, factors: Factors, q: Power) -> tuple[Coefficient, Factors]:
+    if c == 1 and len(factors) == 1:
+        k, powers = c, [(*factors[0], q)]
+    else:
+        k, powers = laws.power_of_product(c, factors, q)
+    return k, [(a, laws.power_of_power(p, r) if p != 1 else r) for a, p, r in powers]
 
 
 def _rooted(factor: tuple[Atom, Power]) -> bool:
@@ -250,22 +269,22 @@ def reduce(expr: Expr, index: str, size: Any) -> Expr:
     return add(*(_reduced(m, c, index, co.number(size)) for m, c in expr.terms), ZERO)
 
 
-@lru_cache(maxsize=1 << 14)
+@laws.cached(maxsize=1 << 14)
 def _reduced(mono: Mono, c: Coefficient, index: str, size: Coefficient) -> Expr:
-    inside = [f for f in mono.factors if index in f[0].free]
-    outside = [f for f in mono.factors if index not in f[0].free]
-    if not inside:
-        return term(co.times(c, size), outside)
+    if index not in mono.free:
+        return Expr([(mono, laws.sum_of_constant(c, size))])
+    inside, outside = list(mono.factors), []
+    if any(index not in a.free for a, _ in inside):
+        inside, outside = laws.pull_out(inside, index)
     for atom, _ in inside:
         if isinstance(atom, Delta) and index in (atom.a, atom.b):
-            other = atom.b if atom.a == index else atom.a
-            rest = term(co.ONE, [f for f in inside if f[0] is not atom])
-            return mul(term(c, outside), substitute(rest, {index: other}))
+            rest, other = laws.delta_picks(inside, atom, index)
+            return mul(term(c, outside), substitute(term(co.ONE, rest), {index: other}))
     atom, q = inside[0]
     if len(inside) == 1 and q == 1 and isinstance(atom, Group):
-        return mul(term(c, outside), reduce(atom.expr, index, size))
+        return mul(term(c, outside), reduce(Expr(laws.sum_over_group(atom)), index, size))
     if len(inside) == 1 and q == 1 and isinstance(atom, Red):
-        red = _red([(index, size), *atom.bound], list(atom.mono.factors))
+        red = _red(*laws.sum_of_sum(index, size, atom))
     else:
         red = _red([(index, size)], inside)
     return term(c, [*outside, (red, Fraction(1))])
@@ -279,7 +298,7 @@ def _red(bound: list[tuple[str, Coefficient]], factors: Factors) -> Red:
     best: Red | None = None
     orders = permutations(bound) if len(bound) <= 3 else [bound]
     for order in orders:
-        names = {name: f"r{depth}_{i}" for i, (name, _) in enumerate(order)}
+        names = laws.rename_bound([name for name, _ in order], depth)
         temporary = {old: f"~{new}" for old, new in names.items()}
         final = {f"~{new}": new for new in names.values()}
         renamed = substitute(substitute(parts, temporary), final)
@@ -305,7 +324,7 @@ def substitute(expr: Expr, mapping: Mapping[str, IndexTerm]) -> Expr:
     return _substituted(expr, tuple(sorted(live.items()))) if live else expr
 
 
-@lru_cache(maxsize=1 << 15)
+@laws.cached(maxsize=1 << 15)
 def _substituted(expr: Expr, items: tuple[tuple[str, IndexTerm], ...]) -> Expr:
     mapping = dict(items)
     out = []
@@ -323,8 +342,10 @@ def rebuilt(parts: Iterable[tuple[Expr, Power]]) -> Expr:
         if part.is_zero:
             return ZERO
         k, inner = grouped(part)
-        c = co.times(c, co.power(k, q))
-        factors += [(a, p * q) for a, p in inner]
+        if q != 1:
+            k, inner = _raised(k, inner, q)
+        c = co.times(c, k)
+        factors += inner
     return term(c, factors)
 
 

@@ -53,7 +53,13 @@ class Reader:
         self.known: dict[str, Expr] = dict(known or {})
         # Values that count along an axis (``arange``), by name: their length.
         self.counters: dict[str, Dim] = {}
-        self.integers: set[str] = set()
+        # Values that are minus infinity everywhere, by name.
+        self.bottoms: set[str] = set()
+
+    def is_bottom(self, arg: Any) -> bool:
+        if isinstance(arg, Value):
+            return arg.name in self.bottoms
+        return isinstance(arg, float) and arg == float("-inf")
 
     def of(self, value: Value) -> Expr:
         """The expression of a value; it is a leaf if it was not made by anything read."""
@@ -154,10 +160,6 @@ def _register_elementwise() -> None:
         "silu": (lambda x: mul(x, sigmoid(x)), one),
         "logsigmoid": (lambda x: neg(log(add(ONE, exp(neg(x))))), one),
         "logical_not": (negation, one),
-        "where": (
-            lambda c, x, y: add(mul(c, x), mul(negation(c), y)),
-            ("condition", "x", "other"),
-        ),
     }
     for name, (fn, names) in simple.items():
         READINGS[name] = _elementwise(fn, *names)
@@ -190,11 +192,30 @@ def _softplus(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
     return scaled(inside, 1 / beta)
 
 
+@reading("where")
+def _where(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
+    rank = len(out.shape)
+    condition = r.at(args["condition"], rank)
+    if r.is_bottom(args["other"]):
+        return apply("masked", r.at(args["x"], rank), negation(condition))
+    if r.is_bottom(args["x"]):
+        return apply("masked", r.at(args["other"], rank), condition)
+    x, other = r.at(args["x"], rank), r.at(args["other"], rank)
+    return add(mul(condition, x), mul(negation(condition), other))
+
+
+@reading("clamp")
+def _clamp(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
+    if args["min"] != 0 or args["max"] is not None:
+        raise Unreadable("a clamp other than at zero from below")
+    return apply("relu", r.of(args["x"]))
+
+
 @reading("masked_fill")
 def _masked_fill(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
     rank = len(out.shape)
     x, mask = r.at(args["x"], rank), r.at(args["mask"], rank)
-    if args["value"] == float("-inf"):
+    if r.is_bottom(args["value"]):
         return apply("masked", x, mask)
     return add(mul(negation(mask), x), mul(mask, r.at(args["value"], rank)))
 
@@ -212,6 +233,8 @@ def _ones(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
 @reading("full", "full_like")
 def _full(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
     value = args["fill_value"]
+    if r.is_bottom(value):
+        r.bottoms.add(out.name)
     return r.at(int(value) if isinstance(value, bool) else value, 0)
 
 

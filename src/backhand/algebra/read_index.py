@@ -84,10 +84,22 @@ def _scatter(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
     x, dim, index, src = args["x"], args["dim"] % len(out.shape), args["index"], args["src"]
     if not r.of(x).is_zero or index.shape[dim] != 1 or not isinstance(src, Value):
         raise Unreadable("a scatter")
+    _same_rows(out, index, dim)
     where = _pointer(r, index)
     if isinstance(where, Expr):
         raise Unreadable("an index that is computed")
     return mul(r.of(src), delta(axis(dim), where))
+
+
+def _same_rows(x: Value, index: Value, dim: int) -> None:
+    """An index may have fewer rows than what it points into; then only these are picked."""
+    for k, (a, b) in enumerate(zip(x.shape, index.shape, strict=True)):
+        if k != dim and a != b:
+            raise Unreadable(
+                f"a gather along axis {dim} whose index has {b} places along axis {k} where the "
+                f"tensor has {a}, and they need not be equal: `x[range(n), Y]`, or the same name "
+                "for both sizes, says that they are"
+            )
 
 
 def _pointer(r: Reader, index: Value) -> IndexTerm | Expr:
@@ -102,11 +114,10 @@ def _pointer(r: Reader, index: Value) -> IndexTerm | Expr:
 @reading("gather")
 def _gather(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
     x, dim, index = args["x"], args["dim"] % len(out.shape), args["index"]
+    _same_rows(x, index, dim)
     where = _pointer(r, index)
-    if isinstance(where, Expr) or any(
-        a != b for k, (a, b) in enumerate(zip(x.shape, index.shape, strict=True)) if k != dim
-    ):
-        raise Unreadable("a gather")
+    if isinstance(where, Expr):
+        raise Unreadable("an index that is computed")
     return substitute(r.of(x), {axis(dim): where})
 
 

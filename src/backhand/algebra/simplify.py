@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 
 from . import coefficients as co
+from . import laws
 from .coefficients import Coefficient
 from .expr import Atom, Delta, Expr, Fn, Group, Mono, Power, Red
 from .match import matches, mono_expr
@@ -73,9 +74,7 @@ def expanded(expr: Expr, group: Group) -> Expr:
             out.append(Expr([(mono, c)]))
             continue
         rest = [(a, p) for a, p in mono.factors if a != group]
-        parts = [(k, list(m.factors)) for m, k in group.expr.terms]
-        if q == 2:
-            parts = [(co.times(k, j), [*f, *g]) for k, f in parts for j, g in parts]
+        parts = laws.multiply_out(group.expr.terms, q)
         out += [term(co.times(c, k), [*rest, *f]) for k, f in parts]
     return add(*out)
 
@@ -104,7 +103,7 @@ def collected(expr: Expr, group: Group) -> Expr:
             if len(needed) != len(group.expr.terms):
                 continue
             left = Expr([(m, k) for m, k in terms.items() if m not in needed])
-            whole = term(scale, [*multiple.factors, (group, Fraction(1))])
+            whole = term(*laws.take_together(scale, multiple, group))
             terms = dict(add(left, whole).terms)
     return Expr(terms.items())
 
@@ -121,7 +120,9 @@ def unfolded(expr: Expr, define: Callable[[Atom], Expr | None]) -> Expr:
         parts: list[tuple[Expr, Power]] = []
         for atom, q in mono.factors:
             found = define(atom)
-            if found is None:
+            if found is not None:
+                found, q = laws.unfold_value(found, q)
+            else:
                 inside = isinstance(atom, Red) and atom.linear
                 found = (
                     map_inside(atom, lambda e: unfolded(e, define))

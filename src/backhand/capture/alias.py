@@ -108,7 +108,6 @@ def write(
         )
     if member.fragile and tracked:
         raise _given_up(member, where)
-    chain: list[tuple[Member, Var]] = [(member, value)]
     replaced: list[tuple[Var, Var]] = []
     current, written = member, value
     while current.parent is not None:
@@ -123,12 +122,12 @@ def write(
         written = current.scatter(old, written)
         replaced.append((old, written))
         current = current.parent
-        chain.append((current, written))
     member.family.version += 1
     if tracked:
         member.family.tracked = member.family.version
-    for changed, new in chain:
-        changed.value, changed.version = new, member.family.version
+    # the views are made again from the base when they are read, as autograd makes them: their uses
+    # reach the base through one another, in its order
+    current.value, current.version = written, member.family.version
     return replaced
 
 

@@ -197,9 +197,9 @@ def _vector_norm(x, ord=2, dim=None, keepdim=False, dtype=None):
 
 def _argsort(x, axis=-1, descending=False, stable=True):
     if not descending:
-        return np.argsort(x, axis=axis, kind="stable")
+        return np.argsort(x, axis=axis, stable=True)
     last = x.shape[axis] - 1
-    return last - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
+    return last - np.flip(np.argsort(np.flip(x, axis), axis=axis, stable=True), axis)
 
 
 def _sort(x, dim=-1, descending=False, stable=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -89,20 +89,20 @@ def recompute(derived: Backward, forward: Program) -> tuple[Backward, set[str]]:
     serial = 0
     for step in derived.program.steps:
         nodes: list[Node] = []
-        again: dict[str, Value] = {}
+        made: dict[str, Value] = {}
         for node in step.nodes:
             for operand in node.operands():
-                source = producers.get(operand.name)
-                if operand.name in again or operand.var is not None or source is None:
+                if operand.name in made or operand.var is not None:
                     continue
-                if _cheap(source, named):
+                source = again(operand, producers, named)
+                if source is not None:
                     serial += 1
                     copy = replace(operand, name=f"{operand.name}_again{serial}")
                     nodes.append(replace(source, outs=(copy,)))
-                    again[operand.name] = copy
-                else:
+                    made[operand.name] = copy
+                elif operand.name in producers:
                     needed_names.add(operand.name)
-            nodes.append(_substituted(node, again))
+            nodes.append(_substituted(node, made))
         steps.append(replace(step, nodes=tuple(nodes)))
     program, instead = tidy(replace(derived.program, steps=tuple(steps)))
     gradients = {of: instead.get(name, name) for of, name in derived.gradients.items()}
@@ -110,7 +110,14 @@ def recompute(derived: Backward, forward: Program) -> tuple[Backward, set[str]]:
     return replace(derived, program=program, gradients=gradients), needed_names
 
 
-def _cheap(node: Node, named: set[str]) -> bool:
+def again(value: Value, producers: Mapping[str, Node], named: Collection[str]) -> Node | None:
+    """The forward node that the backward pass runs again for a value, if it does that."""
+    node = producers.get(value.name)
+    cheap = node is not None and value.var is None and _cheap(node, named)
+    return node if cheap else None
+
+
+def _cheap(node: Node, named: Collection[str]) -> bool:
     if len(node.outs) > 1 or get_op(node.op).kind not in CHEAP:
         return False
     operands = list(node.operands())

@@ -13,6 +13,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import sympy
@@ -42,6 +43,17 @@ def symbol(name: str) -> sympy.Symbol:
     return sympy.Symbol(name, integer=True, positive=True)
 
 
+@lru_cache(maxsize=1 << 12)
+def _names(expr: sympy.Expr) -> tuple[str, ...]:
+    return tuple(sorted(s.name for s in expr.free_symbols))
+
+
+@lru_cache(maxsize=1 << 14)
+def _evaluated(expr: sympy.Expr, names: tuple[str, ...], values: tuple[int, ...]) -> int:
+    known = dict(zip(names, values, strict=True))
+    return int(expr.subs({s: known[s.name] for s in expr.free_symbols}))
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """A symbolic dimension; arithmetic gives back an ``int`` as soon as the value is known."""
@@ -54,8 +66,8 @@ class Size:
         return int(expr) if expr.is_Integer else Size(expr)
 
     def evaluate(self, sizes: Mapping[str, int]) -> int:
-        value = self.expr.subs({s: sizes[s.name] for s in self.expr.free_symbols})
-        return int(value)
+        names = _names(self.expr)
+        return _evaluated(self.expr, names, tuple(int(sizes[name]) for name in names))
 
     def names(self) -> set[str]:
         return {s.name for s in self.expr.free_symbols}

@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import cached_property, lru_cache
 
 from ..algebra import coefficients as co
+from ..algebra import laws
 from ..algebra.expr import Atom, Delta, Expr, Fn, Group, IndexTerm, Mono, Power, Red, Ref, Via
 from ..algebra.match import fingerprint, index_terms, matches, mono_expr
 from ..algebra.normal import grouped, positive, substitute, term
@@ -114,7 +115,7 @@ def _uses(
         ratio = _ratio(shaped, mono)
         if ratio is None:
             continue
-        rest = term(co.ONE, [*mono.factors, *((a, -r * ratio) for a, r in shaped.factors)])
+        rest = term(co.ONE, laws.known_value(mono, shaped, ratio))
         if len(rest.terms) != 1:
             continue
         (left, extra), *_ = rest.terms

@@ -6,12 +6,14 @@ broadcasts to it. Known values cover what they can (``blocks.py``), the rest is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from ..algebra import coefficients as co
+from ..algebra import laws
 from ..algebra.expr import (
     Atom,
     Delta,
@@ -24,19 +26,27 @@ from ..algebra.expr import (
     Red,
     Ref,
     Via,
-    inner_atoms,
 )
 from ..algebra.match import mono_expr
-from ..algebra.normal import add, substitute, term
+from ..algebra.normal import add, neg, substitute, term
 from ..algebra.read import axis
 from ..program.build import Builder, Var, op
 from ..program.ir import Value
 from ..program.sizes import Dim, Scalar, Size
 from .blocks import Block, cover
-from .factoring import alike, exponent, functions, shared, shared_coefficient, without
+from .factoring import (
+    alike,
+    exponent,
+    functions,
+    logistic,
+    shared,
+    shared_coefficient,
+    without,
+)
 from .numbers import NotWorthwhile, numeric, split
+from .places import Frame, leads, natural_axes, no_outer_product, span
 
-Frame = tuple[str | None, ...]
+DEEPEST = 24  # sums inside sums
 
 
 @dataclass(frozen=True)
@@ -69,25 +79,43 @@ class Composer:
         self.blocks = blocks
         self.order = order
         self.sizes: dict[str, Dim] = {}
+        self.open: list[tuple[Expr, Frame]] = []  # the sums that are being spelled
+        self.dtype = ""
 
     def compose(self, expr: Expr, like: Value) -> Var:
         """The expression as a value of the given shape."""
         frame = frame_of(like)
+        self.dtype = like.dtype
         self.sizes = {axis(k): d for k, d in enumerate(like.shape)}
-        if expr.is_zero:
-            return self._zeros(like)
+        if expr.constant is not None:
+            return self._filled(like, expr.constant)
         var = self._sum(expr, frame)
         if var.shape != like.shape:
             var = op.expand(var, like.shape)
         return var
 
-    def _zeros(self, like: Value) -> Var:
-        dtype = like.dtype
-        return op.full(like.shape, 0, dtype=dtype, builder=self.b)
+    def _filled(self, like: Value, c: co.Coefficient) -> Var:
+        number = 0 if c == 0 else self._number(c)
+        return op.full(like.shape, number, dtype=like.dtype, builder=self.b)
 
     # sums
 
+    @contextmanager
+    def _once(self, expr: Expr, frame: Frame) -> Iterator[None]:
+        """A known value that stands for a factor may itself be made of the sum."""
+        if (expr, frame) in self.open or len(self.open) > DEEPEST:
+            raise NotWorthwhile("a sum in terms of itself")
+        self.open.append((expr, frame))
+        try:
+            yield
+        finally:
+            self.open.pop()
+
     def _sum(self, expr: Expr, frame: Frame) -> Var:
+        with self._once(expr, frame):
+            return self._spelled_sum(expr, frame)
+
+    def _spelled_sum(self, expr: Expr, frame: Frame) -> Var:
         """A sum of terms: what they share first, then the terms."""
         if len(expr.terms) == 1:
             (mono, c), *_ = expr.terms
@@ -111,18 +139,21 @@ class Composer:
         together = alike(expr)
         if together is not None:
             rest = Expr([t for t in expr.terms if t not in together.terms])
-            one, other = self._terms(rest, frame) if rest.terms else None, None
+            alone = rest.constant
+            one = self._terms(rest, frame) if alone is None else self._number(alone)
             other = self._sum(together, frame)
-            assert one is not None
-            return one + other
+            return one + other if alone is None else other + one
         ordered = sorted(expr.terms, key=lambda t: self._term_order(*t))
         out: Any = None
         for mono, c in ordered:
             minus = out is not None and co.negative(c)
             c = co.times(co.number(-1), c) if minus else c
             made = self._product(mono, c, frame) if mono.factors else self._number(c)
+            if isinstance(made, Var) and made.value.dtype == "bool":
+                made = op.to(made, self.dtype)  # flags are not subtracted
             out = made if out is None else out - made if minus else out + made
-        assert isinstance(out, Var)
+        if not isinstance(out, Var):
+            raise NotWorthwhile("a number where a tensor is wanted")
         return out
 
     def _term_order(self, mono: Mono, c: co.Coefficient) -> tuple[Any, ...]:
@@ -146,10 +177,10 @@ class Composer:
         parts = []
         for use in uses:
             var = self._block(use.block, use.index, frame)
-            parts.append(Part(var, use.power, _span(use.index), self._place(use.block.value)))
+            parts.append(Part(var, use.power, span(use.index), self._place(use.block.value)))
         left = dict(rest.factors)
-        for part in self._exponentials(left, frame):
-            parts.append(part)
+        parts += self._sigmoids(left, frame)
+        parts += self._exponentials(left, frame)
         for atom, q in left.items():
             if isinstance(atom, Red) and q == 1:
                 var, c = self._reduction(atom, c, frame)
@@ -172,6 +203,8 @@ class Composer:
         above = sorted((p for p in parts if p.power > 0 or p.power.denominator != 1), key=_rank)
         below = sorted((p for p in parts if p not in above), key=_rank)
         lead, top, bottom = split(c)
+        if below or bottom or any(not isinstance(number, (int, Size)) for number in (*lead, *top)):
+            above = self._of_floats(above)
         out: Any = None
         for number in (*lead, *top):
             out = number if out is None else self._scaled(out, number)
@@ -182,10 +215,23 @@ class Composer:
             out = 1
         for part in below:
             out = op.div(out, _raised(part.var, -part.power))
+        if not isinstance(out, Var):
+            raise NotWorthwhile("a number where a tensor is wanted")
         for number in bottom:
             out = op.div(out, number)
         assert isinstance(out, Var)
         return out
+
+    def _of_floats(self, above: list[Part]) -> list[Part]:
+        """Floats before integers and flags, which are cast if there are none: times a number they
+        would be what the process has for its default, whatever the program computes in."""
+        if not above or above[0].var.value.floating:
+            return above
+        first = next((p for p in above if p.var.value.floating), None)
+        if first is not None:
+            return [first, *(p for p in above if p is not first)]
+        first, *rest = above
+        return [replace(first, var=op.to(first.var, self.dtype)), *rest]
 
     def _scaled(self, var: Var, other: Any) -> Any:
         """A product, the number or the earlier factor first."""
@@ -209,9 +255,10 @@ class Composer:
 
     def _block(self, block: Block, index: tuple[IndexTerm, ...], frame: Frame) -> Var:
         var = self.variables[block.value.name]
-        if block.function == "exp":
-            return op.exp(self._placed(var, index, frame))
-        return self._placed(var, index, frame)
+        placed = self._placed(var, index, frame)
+        if block.function == "complement":
+            return 1 - placed
+        return op.exp(placed) if block.function == "exp" else placed
 
     def _placed(self, var: Var, index: tuple[IndexTerm, ...], frame: Frame) -> Var:
         """A value so that it broadcasts to the frame, ``index`` one per axis that is not 1."""
@@ -295,7 +342,7 @@ class Composer:
 
     def _reduction(self, red: Red, c: co.Coefficient, frame: Frame) -> tuple[Var, co.Coefficient]:
         """A sum over axes: in a free place of the frame if there is one, else along a new axis."""
-        natural = _natural_axes(red.mono, len(frame))
+        natural = natural_axes(red.mono, len(frame))
         inner, kept, added = list(frame), [], []
         for name, size in red.bound:
             self.sizes[name] = Size.of(size)
@@ -317,7 +364,7 @@ class Composer:
         shown = tuple(
             index if k in kept or index in red.free else None for k, index in enumerate(inner)
         )
-        _no_outer_product(red.mono, shown)
+        no_outer_product(red.mono, shown)
         product, k = self._summand(red.mono, shown)
         dims = sorted(kept)
         axes = dims[0] if len(dims) == 1 else tuple(dims)
@@ -329,10 +376,11 @@ class Composer:
         lean = offset + (axes if isinstance(axes, int) else min(axes)) == 0 or all(
             frame[i] is None or frame[i] not in red.free for i in range(min(dims))
         )
-        return self._summed(product, axes, not (lean and _leads(dims, frame)), red, c)
+        return self._summed(product, axes, not (lean and leads(dims, frame)), red, c)
 
     def _summand(self, mono: Mono, frame: Frame) -> tuple[Var, co.Coefficient]:
-        factor, parts = self._parts(mono, co.ONE, frame)
+        with self._once(mono_expr(mono), frame):
+            factor, parts = self._parts(mono, co.ONE, frame)
         return self._multiplied(parts), factor
 
     def _summed(
@@ -342,9 +390,8 @@ class Composer:
         size = co.ONE
         for _, s in red.bound:
             size = co.times(size, s)
-        ratio = co.times(c, size)
-        if c != 1 and len(str(ratio)) < len(str(c)) and size != 1:
-            return op.mean(product, axes, keepdim=keepdim), ratio
+        if c != 1 and len(str(co.times(c, size))) < len(str(c)) and size != 1:
+            return op.mean(product, axes, keepdim=keepdim), laws.mean_of_sum(c, size)
         return op.sum(product, axes, keepdim=keepdim), c
 
     def _added_axes(
@@ -359,7 +406,7 @@ class Composer:
         if [n for n in order if n in free] != free:
             order = [*names, *free]
         inner: Frame = tuple(order)
-        _no_outer_product(red.mono, inner)
+        no_outer_product(red.mono, inner)
         product, k = self._summand(red.mono, inner)
         dims = tuple(order.index(n) for n in names)
         if len(product.shape) != len(inner):
@@ -371,6 +418,26 @@ class Composer:
         return self._summed(product, axes, keepdim, red, co.times(c, k))
 
     # exponentials
+
+    def _sigmoids(self, left: dict[Atom, Power], frame: Frame) -> list[Part]:
+        """``e^x / (1 + e^x)`` and ``1 / (1 + e^x)``, which must not overflow."""
+        out: list[Part] = []
+        for group, q in list(left.items()):
+            inner = logistic(group) if isinstance(group, Group) and q < 0 else None
+            if inner is None or q.denominator != 1:
+                continue
+            ratios = {left.get(a, Fraction(0)) / p for a, p in inner.factors}
+            above = next(iter(ratios)) if len(ratios) == 1 else Fraction(-1)
+            if above.denominator != 1 or not 0 <= above <= -q:
+                continue
+            for atom in (group, *(a for a, _ in inner.factors)):
+                left.pop(atom, None)
+            inside = exponent(inner.powers)
+            for argument, p in ((inside, above), (neg(inside), -q - above)):
+                if p:
+                    var = op.sigmoid(self._sum(argument, frame))
+                    out.append(Part(var, p, len(group.free), 1 << 20))
+        return out
 
     def _exponentials(self, left: dict[Atom, Power], frame: Frame) -> list[Part]:
         """``exp`` factors at once; over their own sum they are a softmax, which is shifted."""
@@ -415,15 +482,6 @@ class Composer:
         return None
 
 
-def _leads(dims: Sequence[int], frame: Frame) -> bool:
-    """Whether the summed axes are the first ones, so that a result without them broadcasts too."""
-    return (
-        list(dims) == list(range(len(dims)))
-        and len(dims) < len(frame)
-        and all(frame[k] is not None for k in dims)
-    )
-
-
 def _whole(var: Var) -> Part:
     """A sum as the last factor of a product."""
     return Part(var, Fraction(1), 1 << 20, 1 << 30)
@@ -443,31 +501,6 @@ def _raised(var: Var, q: Power) -> Var:
 
 def _rank(part: Part) -> tuple[int, int]:
     return part.span, part.order
-
-
-def _span(index: tuple[IndexTerm, ...]) -> int:
-    return len([i for i in index if isinstance(i, str)])
-
-
-def _natural_axes(mono: Mono, rank: int) -> dict[str, int]:
-    """Where each index stands in the widest tensor of a product."""
-    refs = [
-        a
-        for a in (*(a for a, _ in mono.factors), *inner_atoms(mono_expr(mono)))
-        if isinstance(a, Ref) and all(isinstance(i, str) for i in a.index)
-    ]
-    widest = max(refs, key=lambda a: (len(a.index), a.linear), default=None)
-    if widest is None:
-        return {}
-    offset = max(rank - len(widest.index), 0)
-    return {str(i): k + offset for k, i in enumerate(widest.index)}
-
-
-def _no_outer_product(mono: Mono, frame: Frame) -> None:
-    """A sum over a product that no factor spans is a contraction: it would need too much memory."""
-    spans = {i for i in frame if i is not None}
-    if len(spans) > 1 and not any(spans <= a.free for a, _ in mono.factors):
-        raise NotWorthwhile("a sum over an outer product")
 
 
 __all__ = ["Composer", "NotWorthwhile", "Part", "frame_of"]

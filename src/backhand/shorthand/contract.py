@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from ..algebra import coefficients as co
+from ..algebra import laws
 from ..algebra.expr import Expr, Mono, Red, Ref
 from ..algebra.match import matches, mono_expr
 from ..algebra.normal import add, mul, rebuilt, reduce, ref, scaled, substitute, term
@@ -61,10 +62,11 @@ def _swapped(red: Red, definitions: Mapping[str, Expr], values: Mapping[str, Val
         kept, moved = (above, below) if bound in below.free else (below, above)
         if bound in kept.free:
             continue
-        made = reduce(mul(term(co.ONE, rest), moved), bound, size)
+        within, beside = laws.swap_sums(term(co.ONE, rest), moved, kept)
+        made = reduce(mul(*within), bound, size)
         known = _known(made, definitions, values)
         if known is not None:
-            return reduce(mul(kept, known), index, length)
+            return reduce(mul(*beside, known), index, length)
     return None
 
 
@@ -106,10 +108,9 @@ def _known(expr: Expr, definitions: Mapping[str, Expr], values: Mapping[str, Val
             if p != 1 or not isinstance(template, Red) or set(axes) - template.free:
                 continue
             for mapping in (m for pivot in pivots for m in matches(template, pivot)):
-                inverse = [
-                    (a, -q) for a, q in substitute(mono_expr(whole), mapping).terms[0][0].factors
-                ]
-                rest = term(co.times(c, co.power(k, Fraction(-1))), [*mono.factors, *inverse])
+                (here, _), *_ = substitute(mono_expr(whole), mapping).terms
+                left = laws.known_value(mono, here, Fraction(1))
+                rest = term(co.times(c, co.power(k, Fraction(-1))), left)
                 found = mul(ref(name, *(mapping[i] for i in axes)), rest)
                 if len(found.terms) == 1:
                     return found

@@ -8,7 +8,8 @@ from fractions import Fraction
 import sympy
 
 from ..algebra import coefficients as co
-from ..algebra.expr import Atom, Expr, Fn, Group, Mono, Power, Red
+from ..algebra import laws
+from ..algebra.expr import EMPTY, Atom, Expr, Fn, Group, Mono, Power, Red
 from ..algebra.normal import add, scaled
 
 
@@ -49,14 +50,12 @@ def alike(expr: Expr) -> Expr | None:
     if not most:
         return None
     best = max(most, key=lambda a: (counts[a], a.key))
-    found = Expr([t for t in expr.terms if best in t[0].powers])
+    found = Expr([t for t in expr.terms if t[0].powers.get(best, 0) > 0])
     return None if all(m.free == frozenset() for m, _ in found.terms) else found
 
 
 def without(mono: Mono, common: Mapping[Atom, Power]) -> list[tuple[Atom, Power]]:
-    out = {a: q - common.get(a, Fraction(0)) for a, q in mono.factors}
-    # a flag that is shared stays shared: its square is itself
-    return [(a, q) for a, q in out.items() if q]
+    return laws.common_factor(mono, common)  # type: ignore[no-any-return]
 
 
 def shared_coefficient(expr: Expr) -> tuple[co.Coefficient, Expr]:
@@ -68,9 +67,18 @@ def shared_coefficient(expr: Expr) -> tuple[co.Coefficient, Expr]:
     best: tuple[co.Coefficient, Expr] = (co.ONE, expr)
     for _, c in expr.terms:
         c = -c if co.negative(c) else c
-        divided = scaled(expr, co.power(c, Fraction(-1)))
+        divided = Expr(laws.common_coefficient(expr.terms, c))
         if length(divided) + len(str(c)) < length(best[1]) + (
             len(str(best[0])) if best[0] != 1 else 0
         ):
             best = c, divided
     return best
+
+
+def logistic(group: Group) -> Mono | None:
+    """The exponential in ``1 + e^x``."""
+    inner = [m for m, c in group.expr.terms if m.factors and c == 1]
+    if len(inner) != 1 or len(group.expr.terms) != 2 or group.expr.by_mono.get(EMPTY) != 1:
+        return None
+    exponentials = functions(inner[0].powers, "exp")
+    return inner[0] if len(exponentials) == len(inner[0].factors) else None

@@ -1,12 +1,14 @@
 """Three gates that a closed form has to pass: the algebra is not believed.
 
-1. With real numbers of fifty digits it equals the longhand at random small sizes.
+1. With real numbers of fifty digits it equals the longhand at random small sizes (``digits.py``);
+   this costs most, so it comes last. The region says where an operator has no such version.
 2. In float64 it agrees with the longhand to 1e-9.
-3. In float32 its error against the float64 truth is at most one and a half times the longhand's, on
+3. In float32, the forward pass included, its error against the float64 truth is at most one and a
+   half times the longhand's, or what the last place of the inputs decides if that is more, on
    ordinary inputs and on ones made to cancel and overflow.
 
-The forward values that a region reads are made by running the forward pass; what a contraction or a
-random operator gives is made up, so that logits of 1e4 can reach a softmax in any network.
+The forward values that a region reads are made by running what leads to them; what a contraction or
+a random operator gives is made up, so that logits of 1e4 can reach a softmax in any network.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -22,6 +25,7 @@ from ..program.invoke import dtype_of, invoke
 from ..program.ir import Node, Program, Value, map_arg
 from ..program.ops import get_op
 from ..program.sizes import Scalar, Size, number_value
+from .digits import Digits
 
 SMALL = (2, 3, 5, 7)
 AGREES = 1e-9
@@ -29,10 +33,11 @@ WORSE = 1.5
 # Below four units in the last place of the largest element a ratio of two roundings says nothing.
 ROUNDING = 4 * torch.finfo(torch.float32).eps
 SEEDS = 4
+MANY, TOO_MANY = 1 << 15, 1 << 22  # elements of a tensor
 AGREEING = ("ordinary inputs", "inputs between 0 and 1")
 MADE_UP = frozenset({"contraction", "random"})
+FLOATS = ("float16", "bfloat16", "float32", "float64")
 
-Space = dict[str, Any]
 Fill = Callable[[Value, tuple[int, ...], torch.Generator], torch.Tensor]
 
 
@@ -65,11 +70,24 @@ INPUTS: dict[str, Fill] = {
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of sizes and inputs, the values in double precision."""
+    """One set of sizes and inputs."""
 
     name: str
-    sizes: Mapping[str, int]
+    sizes: tuple[tuple[str, int], ...]
     seed: int
+    large: bool
+
+
+class Space(dict[str, Any]):
+    """Values by name; what is missing is made when it is asked for."""
+
+    def __init__(self, make: Callable[[str, Space], None], dtype: str) -> None:
+        super().__init__()
+        self.make, self.dtype = make, dtype
+
+    def __missing__(self, name: str) -> Any:
+        self.make(name, self)
+        return self[name]
 
 
 class Gates:
@@ -85,17 +103,24 @@ class Gates:
         seed: int = 0,
     ) -> None:
         self.forward = forward
-        self.shared = shared  # nodes of the backward pass that carry no gradient
-        self.backward, self.upstream = backward, upstream
         self.holds = holds
         self.seed = seed
-        self.true = False
+        self.true: frozenset[str] = frozenset()
+        self.outputs = [v for v in forward.outputs if v.floating]
         self._linear = {v.name for v in upstream}
         for node in backward:
             if any(v.name in self._linear for v in node.operands()):
                 self._linear |= {v.name for v in node.outs}
-        self._spaces: dict[tuple[str, str, int, bool, bool], Space | None] = {}
+        every = [*forward.nodes(), *shared, *backward]
+        self._values = {v.name: v for v in (*forward.inputs, *upstream)}
+        self._values |= {v.name: v for n in every for v in n.outs}
+        self._makers = {v.name: n for n in every for v in n.outs}
+        self._places = {name: i for i, name in enumerate(self._values)}
+        self._spaces: dict[tuple[Any, ...], Space] = {}
+        self._longhand: dict[tuple[Any, ...], Space | None] = {}
         self._sizes = self._bindings()
+        self.digits = Digits(forward, backward, self._sizes, AGREEING, _seeded, MADE_UP)
+        self.uncounted: str | None = None  # why the form last judged did not come to gate 1
 
     def refusal(
         self,
@@ -107,51 +132,73 @@ class Gates:
         """Why the closed form is refused, or ``None``."""
         compared = 0
         made = {v.name for n in closed for v in n.outs} | {v.name for v in given}
-        # a closed form that reads what contractions give needs them to be true
-        self.true = any(
-            v.name in self._linear and v.name not in made for n in closed for v in n.operands()
-        )
+        read = {v.name for n in closed for v in n.operands() if v.name not in made}
+        # a closed form that reads what the given gradients were contracted from needs them true
+        true = bool(read & self._linear)
+        self.true = self._contracted((*read, *(v.name for v in given))) if true else frozenset()
         for name in INPUTS:
             tally = Tally(name, targets)
-            for trial in self._trials(name):
-                space = self._space(trial)
-                if space is None:
+            for trial in self._trials(name, (*given, *targets)):
+                truth = self._truth(longhand, given, targets, trial, "float64")
+                ours = self._ran(closed, given, trial, "float64")
+                if truth is None:
                     continue
-                space = self._with_gradients(space, given, trial)
-                truth = _ran(longhand, space, trial.sizes)
-                ours = _ran(closed, space, trial.sizes)
-                if truth is None or ours is None:
+                if ours is None:
+                    sizes = ", ".join(f"{k} = {v}" for k, v in trial.sizes)
+                    return f"at {sizes} it does not run, which the longhand does"
+                if not _usable(ours, targets) and self._without_value(trial):
                     continue
                 if name in AGREEING and _usable(truth, targets):
                     compared += 1
-                    reason = _apart(ours, truth, targets, trial)
+                    reason = _apart(ours, truth, targets, trial, _largest(longhand, truth))
                     if reason:
                         return reason
-                self._round(tally, longhand, closed, space, trial, given)
+                theirs = self._truth(longhand, given, targets, trial, "float32")
+                ours = self._ran(closed, given, trial, "float32")
+                moved = self._truth(longhand, given, targets, trial, "float64", moved=True)
+                if theirs is not None and ours is not None:
+                    tally.note(truth, theirs, ours, _largest(longhand, truth), moved)
+                if trial.large:
+                    self.done()
             if tally.reason():
                 return tally.reason()
-        return None if compared else "no inputs were found on which it could be compared"
+        if not compared:
+            return "no inputs were found on which it could be compared"
+        found = self.digits.compare(longhand, closed, given, targets, bool(self.true))
+        self.uncounted = found.missing
+        return found.refusal
 
-    def _round(
+    def _truth(
         self,
-        tally: Tally,
-        longhand: Sequence[Node],
-        closed: Sequence[Node],
-        space: Space,
-        trial: Trial,
+        nodes: Sequence[Node],
         given: Sequence[Value],
-    ) -> None:
-        """Gate 3: both run on the values rounded to single precision."""
-        single = {k: _cast(v, torch.float32) for k, v in space.items()}
-        # the truth for what the single-precision run is given
-        exact = _ran(longhand, {k: _cast(v, torch.float64) for k, v in single.items()}, trial.sizes)
-        theirs, ours = _ran(longhand, single, trial.sizes), _ran(closed, single, trial.sizes)
-        if exact is None or theirs is None or ours is None:
-            return
-        moved = self._space(trial, moved=True)
-        if moved is not None:
-            moved = _ran(longhand, self._with_gradients(moved, given, trial), trial.sizes)
-        tally.note(exact, theirs, ours, _largest(longhand, exact), moved)
+        targets: Sequence[Value],
+        trial: Trial,
+        dtype: str,
+        moved: bool = False,
+    ) -> Space | None:
+        """What the longhand gives, which is the same for every form of its region."""
+        key = (trial, dtype, moved, self.true, *(v.name for v in targets))
+        if key not in self._longhand:
+            self._longhand[key] = self._ran(nodes, given, trial, dtype, moved)
+        return self._longhand[key]
+
+    def done(self) -> None:
+        """Forget what was kept for the region that was judged last."""
+        self._longhand.clear()
+        self._spaces.clear()
+
+    def _contracted(self, names: Sequence[str]) -> frozenset[str]:
+        """What contractions have made among these values and what they are views of."""
+        out: set[str] = set()
+        for name in names:
+            node = self._makers.get(name)
+            while node is not None and _same_memory(node):
+                name = next(node.operands()).name
+                node = self._makers.get(name)
+            if node is not None and get_op(node.op).kind == "contraction":
+                out.add(name)
+        return frozenset(out)
 
     # inputs
 
@@ -170,68 +217,135 @@ class Gates:
                 found.append(sizes)
             if len(found) == 3:
                 break
-        return [*found, hints] if len(found) < 3 else found
+        return found if len(found) == 3 else [*found, self._shrunk(hints)]
 
-    def _trials(self, name: str) -> Iterator[Trial]:
+    def _shrunk(self, hints: dict[str, int]) -> dict[str, int]:
+        """The example's sizes with every one made small that may be: equal ones stay equal."""
+        sizes = dict(hints)
+        for value in sorted(set(hints.values()), reverse=True):
+            same = [name for name, n in hints.items() if n == value]
+            for small in SMALL:
+                tried = {**sizes, **dict.fromkeys(same, small)}
+                if small < value and (self.holds is None or self.holds(tried)):
+                    sizes = tried
+                    break
+        return sizes
+
+    def _trials(self, name: str, values: Sequence[Value]) -> Iterator[Trial]:
         for i, sizes in enumerate(self._sizes):
-            for k in range(SEEDS):
-                yield Trial(name, sizes, self.seed + 101 * i + 7 * k)
+            most = max(prod(_shape(v, sizes)) for v in values)
+            if most > TOO_MANY:
+                continue
+            # a large tensor, of fixed sizes, has enough numbers of its own
+            for k in range(SEEDS if most < MANY else 1):
+                yield Trial(name, tuple(sizes.items()), self.seed + 101 * i + 7 * k, most >= MANY)
 
-    def _space(self, trial: Trial, moved: bool = False) -> Space | None:
-        """Every forward value, and what the backward pass makes of them alone.
+    def _space(self, trial: Trial, dtype: str, moved: bool, spread: bool = False) -> Space:
+        """Forward values, and what the backward pass makes of them alone.
 
         ``moved``: with every input one unit in the last place off, in single precision.
+        ``spread``: what is made up in place of a contraction is NaN where its operands are.
         """
-        key = (trial.name, str(sorted(trial.sizes.items())), trial.seed, moved, self.true)
+        key = (trial, dtype, moved, spread, self.true)
         if key not in self._spaces:
-            self._spaces[key] = self._run_forward(trial, moved)
-        found = self._spaces[key]
-        return None if found is None else dict(found)
+            sizes, true = dict(trial.sizes), self.true
 
-    def _run_forward(self, trial: Trial, moved: bool) -> Space | None:
-        rng = torch.Generator().manual_seed(trial.seed)
-        signs = torch.Generator().manual_seed(trial.seed)
-        space: Space = {}
+            def make(name: str, space: Space) -> None:
+                node = self._makers.get(name)
+                made_up = node is None or get_op(node.op).kind in MADE_UP
+                if name in self._linear and node is not None and not _same_memory(node):
+                    made_up = True
+                if node is not None and (name in true or not made_up):
+                    _run_node(node, space, sizes)
+                    return
+                outs = (self._values[name],) if node is None else node.outs
+                before = node.operands() if spread and node is not None else ()
+                none = any(_has_nan(space[v.name]) for v in before)
+                for v in outs:
+                    drawn = self._drawn(v, trial, dtype, moved)
+                    space[v.name] = drawn * float("nan") if none and v.floating else drawn
 
-        def make(value: Value) -> torch.Tensor:
-            shape = tuple(int(number_value(d, trial.sizes)) for d in value.shape)
-            if value.floating:
-                made = INPUTS[trial.name](value, shape, rng)
-                if moved:
-                    off = torch.randint(2, shape, generator=signs) * 2 - 1
-                    made = made * (1 + off * torch.finfo(torch.float32).eps)
-                return made
-            if value.dtype == "bool":
-                return torch.rand(shape, generator=rng) < 0.5
-            high = max(1, min([s for s in trial.sizes.values()], default=2))
-            return torch.randint(high, shape, generator=rng, dtype=dtype_of(value.dtype))
+            self._spaces[key] = Space(make, dtype)
+        return self._spaces[key]
 
-        for value in self.forward.inputs:
-            space[value.name] = make(value)
+    def _drawn(self, value: Value, trial: Trial, dtype: str, moved: bool) -> torch.Tensor:
+        """A tensor made up, the same one whatever else is asked for; floats are single ones."""
+        sizes = dict(trial.sizes)
+        shape = _shape(value, sizes)
+        rng = torch.Generator().manual_seed(1009 * trial.seed + self._places[value.name])
+        if value.floating:
+            linear = value.name in self._linear
+            made = (_normal() if linear else INPUTS[trial.name])(value, shape, rng)
+            made = made.to(torch.float32).to(dtype_of(dtype))
+            if moved:
+                off = torch.randint(2, shape, generator=rng) * 2 - 1
+                made = made * (1 + off * torch.finfo(torch.float32).eps)
+            return made
+        return _made(trial.name, value, shape, sizes, rng)
+
+    def _ran(
+        self,
+        nodes: Sequence[Node],
+        given: Sequence[Value],
+        trial: Trial,
+        dtype: str,
+        moved: bool = False,
+    ) -> Space | None:
+        """The nodes' results beside the values that they read; ``None`` for sizes that clash."""
+        base = self._space(trial, dtype, moved)
+        out = Space(lambda name, space: space.update({name: base[name]}), dtype)
         try:
             with torch.no_grad():
-                for node in self.forward.nodes():
-                    if get_op(node.op).kind in MADE_UP and not self.true:
-                        for out in node.outs:
-                            space[out.name] = make(out)
-                    else:
-                        _run_node(node, space, trial.sizes)
-                if self.true:
-                    space |= {v.name: make(v) for v in self.upstream}
-                for node in self.backward if self.true else self.shared:
-                    _run_node(node, space, trial.sizes)
+                if not self.true:
+                    out.update((v.name, self._drawn(v, trial, dtype, moved)) for v in given)
+                for node in nodes:
+                    _run_node(node, out, dict(trial.sizes))
         except (RuntimeError, IndexError, ValueError, TypeError):
-            return None  # sizes that do not fit together
-        return space
+            return None
+        return out
 
-    def _with_gradients(self, space: Space, given: Sequence[Value], trial: Trial) -> Space:
-        if self.true:
-            return space
-        rng = torch.Generator().manual_seed(trial.seed + 1)
-        for value in given:
-            shape = tuple(int(number_value(d, trial.sizes)) for d in value.shape)
-            space[value.name] = torch.randn(shape, generator=rng, dtype=torch.float64)
-        return space
+    def _without_value(self, trial: Trial) -> bool:
+        """Whether the forward pass itself has no number there, as for a row that is all masked."""
+        space = self._space(trial, "float64", False, spread=True)
+        try:
+            with torch.no_grad():
+                return any(_has_nan(space[v.name]) for v in self.outputs)
+        except (RuntimeError, IndexError, ValueError, TypeError):
+            return True
+
+
+def _same_memory(node: Node) -> bool:
+    return get_op(node.op).kind == "view" or node.op == "identity"
+
+
+def _shape(value: Value, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(int(number_value(d, sizes)) for d in value.shape)
+
+
+def _has_nan(tensor: torch.Tensor) -> bool:
+    return bool(torch.isnan(tensor).any())
+
+
+def _made(
+    kind: str,
+    value: Value,
+    shape: tuple[int, ...],
+    sizes: Mapping[str, int],
+    rng: torch.Generator,
+) -> torch.Tensor:
+    """A tensor of random values; integers are valid indices of every axis of an open size."""
+    if value.floating:
+        return INPUTS[kind](value, shape, rng)
+    if value.dtype == "bool":
+        return torch.rand(shape, generator=rng) < 0.5
+    high = max(1, min(sizes.values(), default=2))
+    return torch.randint(high, shape, generator=rng, dtype=dtype_of(value.dtype))
+
+
+def _seeded(
+    kind: str, value: Value, shape: tuple[int, ...], sizes: Mapping[str, int], seed: int
+) -> torch.Tensor:
+    return _made(kind, value, shape, sizes, torch.Generator().manual_seed(seed))
 
 
 def _run_node(node: Node, space: Space, sizes: Mapping[str, int]) -> None:
@@ -240,38 +354,18 @@ def _run_node(node: Node, space: Space, sizes: Mapping[str, int]) -> None:
             return tuple(bound(a) for a in arg)
         return number_value(arg, sizes) if isinstance(arg, (Size, Scalar)) else arg
 
-    args = tuple(bound(map_arg(a, lambda v: space.get(v.name))) for a in node.args)
+    args = tuple(bound(map_arg(a, lambda v: space[v.name])) for a in node.args)
     op = get_op(node.op)
-    if op.name in ("full", "to"):  # the dtype in which everything else is computed here
-        args = (
-            tuple(
-                space["__dtype__"] if p.name == "dtype" and a in ("float32", "float64") else a
-                for p, a in zip(op.params, args, strict=True)
-            )
-            if "__dtype__" in space
-            else args
+    if any(a in FLOATS for a in args if isinstance(a, str)):
+        # the dtype in which everything is computed here
+        args = tuple(
+            space.dtype if p.name == "dtype" and isinstance(a, str) and a in FLOATS else a
+            for p, a in zip(op.params, args, strict=True)
         )
     result = invoke(op, args)
     results = result if isinstance(result, (tuple, list)) else (result,)
     for out, tensor in zip(node.outs, results, strict=True):
         space[out.name] = tensor
-
-
-def _ran(nodes: Sequence[Node], space: Space, sizes: Mapping[str, int]) -> Space | None:
-    out = dict(space)
-    try:
-        with torch.no_grad():
-            for node in nodes:
-                _run_node(node, out, sizes)
-    except (RuntimeError, IndexError, ValueError, TypeError):
-        return None
-    return out
-
-
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
-        return value.to(dtype)
-    return value
 
 
 def _largest(nodes: Sequence[Node], space: Space) -> float:
@@ -303,12 +397,13 @@ class Tally:
             if size <= noise:
                 continue  # smaller than what a last place of the inputs makes of it: no digits
             a, b = _error(theirs[target.name], truth), _error(ours[target.name], truth)
-            if a == float("inf"):
-                continue  # the longhand has no number there
+            if a == float("inf") or (a >= size and b < float("inf")):
+                continue  # the longhand has no number there, or none with a digit that is right
             self.count[target.name] += 1
-            self.theirs[target.name] += (a / size) ** 2
+            # what the last place of an input decides is no error of a formula
+            self.theirs[target.name] += (max(a, noise) / size) ** 2
             self.ours[target.name] += (b / size) ** 2
-            if not b <= ROUNDING * max(size, largest / 4):
+            if not b <= ROUNDING * max(size, largest / 2):
                 self.beyond.add(target.name)
 
     def reason(self) -> str | None:
@@ -336,8 +431,10 @@ def _error(value: torch.Tensor, truth: torch.Tensor) -> float:
     return float((value.to(torch.float64) - truth).abs().max())
 
 
-def _apart(ours: Space, truth: Space, targets: Sequence[Value], trial: Trial) -> str | None:
-    """Gate 2."""
+def _apart(
+    ours: Space, truth: Space, targets: Sequence[Value], trial: Trial, largest: float
+) -> str | None:
+    """Gate 2. ``largest``: the largest number that the gradients are made of."""
     scale = max(
         (float(truth[t.name].abs().max()) for t in targets if truth[t.name].numel()), default=0.0
     )
@@ -348,8 +445,9 @@ def _apart(ours: Space, truth: Space, targets: Sequence[Value], trial: Trial) ->
         if not a.numel():
             continue
         off = _error(a, b)
-        # a gradient that is zero but for rounding is judged by its neighbours' size
-        size = max(float(b.abs().max()), 1e-3 * scale)
+        # a gradient that is zero but for rounding is judged by its neighbours' size, and by that
+        # of what cancelled
+        size = max(float(b.abs().max()), 1e-3 * scale, 1e-5 * largest)
         if not off <= AGREES * size:
             return (
                 f"in float64, on {trial.name}, {target.var or target.name} is off by {off:.2g} "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import sympy
 
 from ..algebra import coefficients as co
 from ..program.sizes import Scalar, Size
+
+LARGEST_DENOMINATOR = 1000  # of a fraction that people would write as one
 
 
 class NotWorthwhile(Exception):
@@ -24,6 +27,8 @@ def split(c: co.Coefficient) -> tuple[list[Any], list[Any], list[Any]]:
     under: list[Any] = []
     if value.q != 1 and abs(value.p) == 1:
         lead, under = ([-1] if value.p < 0 else []), [int(value.q)]
+    elif value.q != 1 and not _decimal(value) and value.q < LARGEST_DENOMINATOR:
+        lead, under = [int(value.p)], [int(value.q)]
     elif value != 1:
         lead = [numeric(value)]
     above = [] if top == 1 else [size_number(top)]
@@ -31,6 +36,11 @@ def split(c: co.Coefficient) -> tuple[list[Any], list[Any], list[Any]]:
         product = under[0] * bottom if under else bottom
         under = [size_number(product)]
     return lead, above, under
+
+
+def _decimal(value: sympy.Rational) -> bool:
+    """Whether the float that is printed is the number itself."""
+    return Fraction(repr(float(value))) == Fraction(int(value.p), int(value.q))
 
 
 def size_number(expr: sympy.Expr) -> Any:

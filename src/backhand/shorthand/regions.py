@@ -33,7 +33,10 @@ class Refusal:
 
 @dataclass
 class Region:
-    """The longhand nodes of a region, the gradients it reads, and those it has to make."""
+    """The longhand nodes of a region, the gradients it reads, and those it has to make.
+
+    ``uncounted``: why its closed form was not compared with fifty digits, if it was not.
+    """
 
     nodes: list[Node]
     given: list[Value]
@@ -42,6 +45,7 @@ class Region:
     weight: Weight | None = None
     longhand: Weight | None = None
     refusals: list[Refusal] = field(default_factory=list)
+    uncounted: str | None = None
 
 
 def regions_of(

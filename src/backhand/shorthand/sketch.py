@@ -38,10 +38,7 @@ class Sketch(Builder):
         if op.name in ("full",):
             return tuple(given["size"])
         if op.kind == "elementwise" or op.name == "masked_fill":
-            found = _broadcast(args)
-            if found is None:
-                raise Unsketched(op.name)
-            return found
+            return _broadcast(args) or self._spread(op, args)
         x = given["x"]
         shape, rank = list(x.shape), len(x.shape)
         if op.name in ("sum", "mean"):
@@ -50,7 +47,7 @@ class Sketch(Builder):
             if given["keepdim"]:
                 return tuple(1 if k in dims else d for k, d in enumerate(shape))
             return tuple(d for k, d in enumerate(shape) if k not in dims)
-        if op.name == "softmax":
+        if op.name in ("softmax", "to"):
             return tuple(shape)
         if op.name == "expand":
             return tuple(given["size"])
@@ -71,13 +68,27 @@ class Sketch(Builder):
             return tuple(given["index"].shape)
         raise Unsketched(op.name)
 
+    def _spread(self, op: Op, args: tuple[Any, ...]) -> tuple[Dim, ...]:
+        """The broadcast shape where sizes are written differently and are equal in the example.
+
+        Whether they always are is seen when the gates run at other sizes.
+        """
+        shapes = [a.shape for a in args if isinstance(a, Var)]
+        out: list[Dim] = []
+        for i in range(1, max(map(len, shapes), default=0) + 1):
+            sizes = [s[-i] for s in shapes if len(s) >= i and s[-i] != 1]
+            if len({self.context.hint(d) for d in sizes}) > 1:
+                raise Unsketched(f"{op.name} of shapes that do not fit together")
+            out.insert(0, sizes[0] if sizes else 1)
+        return tuple(out)
+
 
 def _dtype(op: Op, args: tuple[Any, ...]) -> str:
     if op.name in CONDITIONS:
         return "bool"
     if op.name == "one_hot":
         return "int64"
-    if op.name == "full":
+    if op.name in ("full", "to"):
         return str(args[op.index("dtype")])
     if op.name == "gather":
         return args[0].dtype  # type: ignore[no-any-return]

@@ -10,31 +10,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from itertools import combinations
+from time import process_time
 
-from ..algebra import coefficients as co
-from ..algebra.expr import Atom, Expr, Fn, Group, Mono, Red, Ref, inner_atoms
-from ..algebra.functions import exp
-from ..algebra.match import mono_expr
-from ..algebra.normal import ONE, TooLarge, grouped, positive, substitute, term
-from ..algebra.read import Reader, Unreadable, axis, leaf
+from ..algebra.expr import Atom, Expr, Fn, Group, Red, Ref
+from ..algebra.normal import (
+    ONE,
+    TooLarge,
+    grouped,
+    positive,
+)
+from ..algebra.read import Reader, Unreadable, leaf
 from ..algebra.simplify import lightness, rebased, simplify, unfolded
 from ..errors import ProgramError
 from ..longhand import Backward
-from ..program.build import Builder, SizeContext, Var
+from ..program.build import SizeContext, Var
 from ..program.ir import Node, Program, Value
 from ..program.ops import get_op
 from .blocks import Block
 from .compose import Composer, NotWorthwhile
 from .contract import contraction, through
 from .gates import Gates
+from .known import at_index, blocks_of, deep, form_of, named, rebased_block, solved_for
 from .regions import Line, Refusal, Region, regions_of
 from .sketch import NO_FAKE, Sketch, Unsketched
-from .weigh import Weight, weigh
+from .twins import Difference, Twin, key
+from .weigh import Scales, Weight
 
 MOST_FORMS = 24  # choices of kept values tried per region
 MOST_JUDGED = 6  # forms per region that are put before the gates
+MOST_SECONDS = 20  # of search per region, so that no region hangs; twice that for the gates
 MOST_LEAVES = 6  # terms up to which a forward sum is unfolded
 
 
@@ -110,28 +115,8 @@ class Solver:
             if expr is None or not value.floating:
                 continue
             cost = 1.0 if value.var is not None else 1.5
-            out += self._block(value, expr, cost)
+            out += blocks_of(value, expr, cost)
         return out
-
-    def _block(self, value: Value, expr: Expr, cost: float) -> list[Block]:
-        if len(expr.terms) == 1:
-            (mono, c), *_ = expr.terms
-            multiple = len(mono.factors) == 1 and isinstance(mono.factors[0][0], Ref)
-            if mono.factors and not (multiple and mono.factors[0][1] == 1):
-                return [Block(value, mono, c, cost)]
-            return []
-        if not expr.terms:
-            return []
-        found = []
-        c, factors = grouped(expr)
-        if factors:
-            found.append(Block(value, Mono(factors), c, cost))
-        if any(isinstance(a, Fn) and a.name == "log" for a in inner_atoms(expr)):
-            e = exp(expr)
-            if len(e.terms) == 1:
-                (mono, c), *_ = e.terms
-                found.append(Block(value, mono, c, cost + 1, "exp"))
-        return found
 
     def _forward_sums(self) -> list[Group]:
         out = []
@@ -153,18 +138,20 @@ class Solver:
             if not any(v.name in self.linear for v in (*n.operands(), *n.outs))
         ]
         every = list(self.derived.program.nodes())
-        # what the backward pass makes of forward values alone
-        self.sources: dict[str, dict[str, Value]] = {}
-        for node in shared:
-            found = {w.name: w for v in node.operands() for w in self._kept_as(v)}
-            self.sources.update((out.name, found) for out in node.outs)
+        self.scales = Scales(self.forward, shared, self.context.hints())
         self.gates = Gates(self.forward, shared, every, self.derived.upstream, self.holds)
         regions = regions_of(self.derived.program, opaque, targets, self.linear)
         extra: list[Block] = []
+        self.makers = {v.name: n for n in (*self.forward.nodes(), *every) for v in n.outs}
+        self.calls = {(n.op, *map(key, n.args)): n for n in self.forward.nodes()}
+        solved: dict[tuple[str, ...], list[Region]] = {}
         for region in regions:
-            self.solve_region(region, extra)
+            alike = solved.setdefault(tuple(n.op for n in region.nodes), [])
+            if not any(self._copied(other, region) for other in alike):
+                self.solve_region(region, extra)
+                alike.append(region)
             for line in region.lines:
-                extra += self._block(line.value, line.expr, 0.4)
+                extra += blocks_of(line.value, line.expr, 0.4)
         return regions
 
     def _targets(self) -> tuple[set[int], set[str]]:
@@ -175,14 +162,17 @@ class Solver:
         for v in self.derived.upstream:
             reader.known[v.name] = leaf(v, True)
         opaque: set[int] = set()
+        self.unread: dict[int, str] = {}
         targets = {v.name for v in self.derived.program.outputs}
         for node in self.derived.program.nodes():
             carries = any(v.name in linear for v in node.operands())
             try:
                 found = reader.node(node)
-            except (Unreadable, TooLarge, ProgramError):
+            except (Unreadable, TooLarge, ProgramError) as error:
                 found = tuple(leaf(v, carries) for v in node.outs)
                 opaque.add(id(node))
+                if get_op(node.op).kind not in ("contraction", "view"):
+                    self.unread[id(node)] = f"{node.op} is left as it is: {error}"
                 product = contraction(reader, node)
                 if product is not None:
                     self.contractions[node.outs[0].name] = product
@@ -220,8 +210,14 @@ class Solver:
         return len(leaves) > 1
 
     def solve_region(self, region: Region, extra: Sequence[Block]) -> None:
-        region.longhand = weigh(region.nodes, region.targets, self.context, self._kept_as)
+        region.longhand = self.scales.weigh(region.nodes, region.targets)
+        region.refusals += self._unread_beside(region)
+        if sum(get_op(n.op).kind != "view" and n.op != "identity" for n in region.nodes) < 2:
+            region.refusals.append(Refusal("one operator: there is nothing to shorten"))
+            return
+        end = process_time() + MOST_SECONDS
         found: list[tuple[Weight, tuple[Line, ...]]] = []
+        spelled: set[str] = set()
         for cuts in self._cuts(region):
             try:
                 exprs = self._expressions(region, cuts)
@@ -229,27 +225,78 @@ class Solver:
                 region.refusals.append(Refusal(str(error)))
                 continue
             for lines in self._forms(region, exprs, extra):
-                made = [n for line in lines for n in line.nodes]
-                weight = weigh(made, region.targets, self.context, self._kept_as)
-                # a line more has to be worth it
-                found.append((replace(weight, operators=weight.operators + len(cuts) / 4), lines))
+                text = form_of(lines)
+                if text not in spelled:
+                    spelled.add(text)
+                    found.append((self._weight(lines, region), lines))
+                if process_time() > end:
+                    break
+            if process_time() > end:
+                region.refusals.append(Refusal(f"the search ended after {MOST_SECONDS} s"))
+                break
         found.sort(key=lambda f: f[0])
         for weight, lines in found[:MOST_JUDGED]:
             if not weight < region.longhand:
                 region.refusals.append(Refusal("costs no less than the longhand", lines))
                 return
+            if process_time() > 2 * MOST_SECONDS + end:
+                region.refusals.append(Refusal(f"judging took more than {2 * MOST_SECONDS} s"))
+                return
             made = [n for line in lines for n in line.nodes]
             reason = self.gates.refusal(region.nodes, made, region.given, region.targets)
             if reason is None:
                 region.weight, region.lines = weight, lines
-                return
+                region.uncounted = self.gates.uncounted
+                break
             region.refusals.append(Refusal(reason, lines))
+        else:
+            better = sum(weight < region.longhand for weight, _ in found)
+            if better > MOST_JUDGED:
+                region.refusals.append(
+                    Refusal(f"of {better} better forms only the best {MOST_JUDGED} were judged")
+                )
+        self.gates.done()
 
-    def _kept_as(self, value: Value) -> Collection[Value]:
-        """The forward values that have to be kept for this one to be read."""
-        if value.name in self.forward_names:
-            return (value,)
-        return self.sources.get(value.name, {}).values()
+    def _unread_beside(self, region: Region) -> list[Refusal]:
+        """Why the region ends where it does, where a better reading could make it larger."""
+        made = {v.name for v in region.targets}
+        before = [self.makers[v.name] for v in region.given if v.name in self.makers]
+        after = [n for name in made for n in self.consumers.get(name, ())]
+        reasons = {id(n): self.unread[id(n)] for n in (*before, *after) if id(n) in self.unread}
+        return [Refusal(reason) for reason in reasons.values()]
+
+    def _copied(self, other: Region, region: Region) -> bool:
+        """Whether the region is another one up to names, whose closed form it then has."""
+        try:
+            twin = Twin(other, region, self.makers, self._is_leaf, self.calls)
+            lines = twin.lines(other.lines, self.builder.fresh)
+            exprs = self._expressions(region, tuple(v.value.name for v in lines)) if lines else []
+        except (Difference, Unreadable, TooLarge, ProgramError):
+            return False
+        of = {value.name: expr for value, expr in exprs}
+        if any(line.value.name not in of for line in lines):
+            return False
+        region.longhand = self.scales.weigh(region.nodes, region.targets)
+        if lines:
+            region.lines = tuple(replace(line, expr=of[line.value.name]) for line in lines)
+            region.weight = self._weight(region.lines, region)
+        region.refusals = [Refusal(r.reason) for r in other.refusals]
+        return True
+
+    def _is_leaf(self, value: Value) -> bool:
+        known = self.reader.known.get(value.name)
+        return known is not None and known == leaf(value)
+
+    def _weight(self, lines: Sequence[Line], region: Region) -> Weight:
+        """The weight of a closed form as it is printed; a line more has to be worth it."""
+        made = [n for line in lines for n in line.unit or line.nodes]
+        found = self.scales.weigh(made, region.targets)
+        more = (len(lines) - len(region.targets)) / 4
+        return replace(found, operators=found.operators + more)
+
+    def _large(self, value: Value, region: Region) -> bool:
+        largest = max(self.scales.extent.elements(v) for v in (*region.given, *region.targets))
+        return self.scales.large(value, largest)
 
     def _cuts(self, region: Region) -> list[tuple[str, ...]]:
         """Gradients inside the region that may get a line of their own."""
@@ -295,7 +342,7 @@ class Solver:
             if isinstance(atom, Ref) and atom.linear:
                 known = local.get(atom.name) or self.definitions.get(atom.name)
                 if known is not None and known.linear:
-                    return _at(known, atom, self.values[atom.name])
+                    return at_index(known, atom, self.values[atom.name])
             return None
 
         if any(isinstance(a, Red) for a in found.atoms()):
@@ -317,9 +364,15 @@ class Solver:
         self, region: Region, exprs: list[tuple[Value, Expr]], extra: Sequence[Block]
     ) -> Iterable[tuple[Line, ...]]:
         """The region spelled in terms of one choice of kept values after another."""
-        for choice in self._choices([e for _, e in exprs]):
+        known = [*self.forward_blocks, *extra]
+        small = [b for b in known if not self._large(b.value, region)]
+        choices = [(choice, known) for choice in self._choices([e for _, e in exprs])]
+        if len(small) < len(known):
+            # what is large is made again from what is read anyway
+            choices.insert(1, ((), small))
+        for choice, blocks in choices:
             try:
-                yield self._spelled(exprs, choice, extra)
+                yield self._spelled(exprs, choice, blocks)
             except (NotWorthwhile, TooLarge, ProgramError, Unsketched) as error:
                 region.refusals.append(
                     Refusal((str(error) or type(error).__name__).splitlines()[0])
@@ -328,7 +381,7 @@ class Solver:
     def _choices(self, exprs: list[Expr]) -> list[tuple[tuple[Block, Atom], ...]]:
         """Which forward values stand for a sum or an exponential that the expressions have."""
         atoms = {
-            a for e in exprs for a in _deep(e) if isinstance(a, (Group, Fn, Ref)) and not a.linear
+            a for e in exprs for a in deep(e) if isinstance(a, (Group, Fn, Ref)) and not a.linear
         }
         kinds = {type(a).__name__ + str(len(a.free)) for a in atoms}
         options: list[tuple[Block, Atom]] = []
@@ -351,11 +404,10 @@ class Solver:
         self,
         exprs: list[tuple[Value, Expr]],
         choice: tuple[tuple[Block, Atom], ...],
-        extra: Sequence[Block],
+        blocks: Sequence[Block],
     ) -> tuple[Line, ...]:
-        blocks = [*self.forward_blocks, *extra]
         for block, atom in choice:
-            new = _solved_for(block, atom)
+            new = solved_for(block, atom)
             exprs = [(v, rebased(e, atom, new)) for v, e in exprs]
             blocks = [
                 b if b is block else rebased_block(b, atom, new) for b in blocks if b is not block
@@ -367,55 +419,16 @@ class Solver:
             builder.nodes = []
             composer = Composer(builder, self.variables, [*blocks, *local], self.order)
             var = composer.compose(expr, value)
-            nodes = _named(builder, var, value)
+            nodes = named(builder, var, value)
             unit: tuple[Node, ...] = ()
             if self.unit is not None:
                 builder.nodes = []
                 alone = rebased(expr, self.unit, ONE)
-                unit = _named(builder, composer.compose(alone, value), value)
+                if alone.constant is None:
+                    unit = named(builder, composer.compose(alone, value), value)
             lines.append(Line(value, expr, nodes, unit))
-            local += self._block(value, expr, 0.4)
+            local += blocks_of(value, expr, 0.4)
         return tuple(lines)
-
-
-def rebased_block(block: Block, atom: Atom, new: Expr) -> Block:
-    changed = rebased(mono_expr(block.mono), atom, new)
-    if len(changed.terms) != 1:
-        return block
-    (mono, k), *_ = changed.terms
-    return replace(block, mono=mono, c=co.times(block.c, k)) if mono.factors else block
-
-
-def _solved_for(block: Block, atom: Atom) -> Expr:
-    """An atom of a block's product in terms of the block's value and the other factors."""
-    q = block.mono.powers[atom]
-    value = Ref(block.value.name, tuple(block.indices))
-    factors = [(value, Fraction(1))] + [(a, -p) for a, p in block.mono.factors if a != atom]
-    whole = [(a, p / q) for a, p in factors]
-    return term(co.power(block.c, -1 / q), whole)
-
-
-def _deep(expr: Expr) -> Iterable[Atom]:
-    for atom in expr.atoms():
-        yield atom
-        if isinstance(atom, Red) and atom.linear:
-            yield from _deep(mono_expr(atom.mono))
-
-
-def _at(expr: Expr, atom: Ref, value: Value) -> Expr:
-    names = [axis(k) for k, d in enumerate(value.shape) if d != 1]
-    return substitute(expr, dict(zip(names, atom.index, strict=True)))
-
-
-def _named(builder: Builder, var: Var, value: Value) -> tuple[Node, ...]:
-    """The nodes, with the last value under the name of the gradient that it is."""
-    nodes = list(builder.nodes)
-    if not nodes or all(o.name != var.value.name for o in nodes[-1].outs):
-        nodes.append(Node("identity", (var.value,), (value,)))
-        return tuple(nodes)
-    outs = tuple(value if o.name == var.value.name else o for o in nodes[-1].outs)
-    nodes[-1] = replace(nodes[-1], outs=outs)
-    return tuple(nodes)
 
 
 __all__ = ["Solver"]

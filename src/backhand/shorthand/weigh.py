@@ -1,22 +1,20 @@
 """What a few lines of a backward pass cost, to choose between two spellings of the same region.
 
-A compiler runs neighbouring elementwise operators as one loop; a sum that a later line needs ends
-the loop. So what counts is how often a large tensor is read or written, then what has to be saved,
-then how many operators there are.
+Memory is counted as everywhere else (``program/loops.py``): how often a large tensor is read or
+written comes first, then what has to be saved, then how many operators there are.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import total_ordering
 
-from ..program.build import SizeContext
-from ..program.ir import Node, Value
+from ..longhand.passes import again
+from ..program.cost import LARGE, item_bytes, saved
+from ..program.ir import Node, Program, Step, Value
+from ..program.loops import Extent, loops
 from ..program.ops import get_op
-
-ITEM = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "bfloat16": 2, "float16": 2, "bool": 1}
 
 
 @total_ordering
@@ -36,44 +34,64 @@ class Weight:
         )
 
 
-def weigh(
-    nodes: Sequence[Node],
-    targets: Sequence[Value],
-    context: SizeContext,
-    sources: Callable[[Value], Collection[Value]],
-) -> Weight:
-    """The cost of a region's nodes. ``sources``: the forward values that one is kept as."""
+class Scales:
+    """Weighs lines of one backward pass. ``shared``: its nodes that carry no gradient."""
 
-    def elements(value: Value) -> int:
-        return int(math.prod(context.hint(d) for d in value.shape))
+    def __init__(self, forward: Program, shared: Sequence[Node], hints: Mapping[str, int]) -> None:
+        self.forward = forward
+        self.extent = Extent(hints)
+        self.shared = {v.name: n for n in shared for v in n.outs}
+        self.producers = forward.producers()
+        self.named = {v.name for v in forward.values() if v.var is not None}
 
-    made = {v.name for n in nodes for v in n.outs}
-    values = {v.name: v for n in nodes for v in (*n.operands(), *n.outs)}
-    largest = max([elements(v) for v in (*values.values(), *targets)], default=0)
+    def weigh(self, nodes: Sequence[Node], targets: Sequence[Value]) -> Weight:
+        """The cost of a region's nodes; what is large is so beside the region's largest tensor."""
+        program = self._program(nodes, targets)
+        sizes = [self.extent.elements(v) for v in program.values()]
+        threshold = int(LARGE * max(sizes, default=1))
+        found = loops(program, self.extent.sizes, threshold)
+        parts = [n for loop in found for n in (*loop.reads.values(), *loop.writes.values())]
+        made = {v.name for n in program.nodes() for v in n.outs}
+        kept = [v for v in saved(self.forward, program) if v.name not in made]
+        return Weight(
+            sum(n >= threshold for n in parts),
+            sum(self.extent.elements(v) * item_bytes(v.dtype) for v in kept),
+            round(sum(self._operator(n, threshold) for n in program.nodes()), 3),
+        )
 
-    def large(value: Value) -> bool:
-        return 2 * elements(value) > largest
+    def large(self, value: Value, beside: int) -> bool:
+        return self.extent.elements(value) >= LARGE * beside
 
-    level: dict[str, int] = {}
-    reads: set[tuple[int, str]] = set()
-    operators = 0.0
-    for node in nodes:
-        here = max([level.get(v.name, 0) for v in node.operands()], default=0)
-        kind = get_op(node.op).kind
-        wide = any(large(v) for v in (*node.operands(), *node.outs))
-        if kind not in ("view",) and node.op != "identity":
-            operators += 1.0 if wide else 0.1
-        for v in node.operands():
-            if large(v) and (v.name not in made or level.get(v.name, 0) < here):
-                reads.add((here, v.name))
-        shrinks = any(large(v) for v in node.operands()) and not any(map(large, node.outs))
-        for v in node.outs:
-            level[v.name] = here + 1 if shrinks else here
-    kept = {v.name for v in targets}
-    passed_on = {name for _, name in reads if name in made}
-    writes = {v.name for v in values.values() if large(v) and v.name in made}
-    writes &= kept | passed_on
-    read = [v for v in values.values() if v.name not in made]
-    kept_as = {v.name: v for value in read for v in sources(value)}
-    saved = sum(elements(v) * ITEM.get(v.dtype, 4) for v in kept_as.values())
-    return Weight(len(reads) + len(writes), saved, round(operators, 3))
+    def _operator(self, node: Node, threshold: int) -> float:
+        if get_op(node.op).kind == "view" or node.op == "identity":
+            return 0.0
+        values = (*node.operands(), *node.outs)
+        return 1.0 if any(self.extent.elements(v) >= threshold for v in values) else 0.1
+
+    def _program(self, nodes: Sequence[Node], targets: Sequence[Value]) -> Program:
+        """The nodes with those before them that they need and that are run again anyway."""
+        made = {v.name for n in nodes for v in n.outs}
+        before: list[Node] = []
+        inputs: dict[str, Value] = {}
+
+        def need(value: Value) -> None:
+            if value.name in made:
+                return
+            made.add(value.name)
+            node = self.shared.get(value.name) or again(value, self.producers, self.named)
+            if node is None:
+                inputs[value.name] = value
+                return
+            made.update(out.name for out in node.outs)
+            for operand in node.operands():
+                need(operand)
+            before.append(node)
+
+        for node in nodes:
+            for value in node.operands():
+                need(value)
+        step = Step("", (*before, *nodes))
+        return Program("", tuple(inputs.values()), (step,), tuple(targets))
+
+
+__all__ = ["Scales", "Weight"]
