@@ -32,7 +32,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import BackhandError, CaptureError, Location
 from . import source
-from .definitions import DEFINITIONS
+from .definitions import DEFINITIONS, FUNCTIONS
 from .devices import DeviceReads
 from .ranges import SymbolicRange, sizes_understood, with_tensors
 from .refuse import BRANCH_HINT, SEED_HINT, Refusals, machinery_refused
@@ -164,7 +164,7 @@ class CaptureMode(TorchFunctionMode):
         there: Any = self.devices.of_call(func, args, kwargs)
         if isinstance(there, torch.Tensor):
             there = _node_of(there, proxy_mode.tracer)
-        out = func(*args, **kwargs)
+        out = _without_data(func)(*args, **kwargs)
         made = []
         node = graph._root.prev
         while node is not before:
@@ -234,6 +234,13 @@ class CaptureMode(TorchFunctionMode):
 
     def forget_frames(self) -> None:
         self._frames.clear()
+
+
+def _without_data(func: Any) -> Any:
+    try:
+        return FUNCTIONS.get(func, func)
+    except TypeError:  # not hashable, so not one of them
+        return func
 
 
 def _node_of(tensor: torch.Tensor, tracer: Any) -> torch.fx.Node | None:
