@@ -6,6 +6,7 @@ for every call which of the user's statements made it, and refuses what a graph 
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import sys
@@ -327,10 +328,14 @@ def trace(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Autograd on, whatever mode the caller is in, torch's log quiet, and oneDNN off.
+    """Autograd on, whatever mode the caller is in, torch's log quiet, oneDNN and the collector off.
 
-    With oneDNN an LSTM layer would be one kernel, which says nothing about what it computes.
+    With oneDNN an LSTM layer would be one kernel, which says nothing about what it computes. What
+    the collector finds may have a finaliser that switches autograd, as a generator left inside
+    no_grad has: the trace would hold that switch.
     """
+    collecting = gc.isenabled()
+    gc.disable()
     onednn = torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
     log = logging.getLogger("torch._subclasses.fake_tensor")
@@ -342,6 +347,8 @@ def _undisturbed() -> Iterator[None]:
     finally:
         torch._C._set_mkldnn_enabled(onednn)
         log.setLevel(level)
+        if collecting:
+            gc.enable()
 
 
 # Words that say how capture works rather than what is wrong with the user's line.
