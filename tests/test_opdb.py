@@ -51,6 +51,7 @@ ENTRIES = {
         "cov", "corrcoef", "combinations", "quantile", "nanquantile", "masked.var", "masked.std",
         "narrow_copy", "linalg.matrix_power", "native_dropout_backward", "_unsafe_masked_index",
         "_unsafe_masked_index_put_accumulate", "nn.functional.instance_norm",
+        "masked.logsumexp", "max_pool2d_with_indices_backward", "nn.functional.gaussian_nll_loss",
     ],
     "activations": [
         "nn.functional.relu", "nn.functional.gelu", "nn.functional.silu",

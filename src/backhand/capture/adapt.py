@@ -126,7 +126,8 @@ def generic(b: Builder, row: Op, target: Any, bound: Bound, known: Any = None) -
         i = row.index("dim")
         dim = args[i]
         if isinstance(dim, tuple):
-            args[i] = dim[0] if len(dim) == 1 else (dim or row.params[i].default)
+            every = dim if row.params[i].required else row.params[i].default
+            args[i] = dim[0] if len(dim) == 1 else (dim or every)
     if row.name in _AXES_TO_KEEP and args[row.index("keepdim")] and args[row.index("dim")] is None:
         axes = tuple(range(args[0].rank))
         args[row.index("dim")] = axes[0] if len(axes) == 1 else axes or None

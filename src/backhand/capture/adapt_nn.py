@@ -156,6 +156,14 @@ def _native_dropout_backward(b: Builder, a: Bound) -> Any:
     return a["grad_output"] * a["mask"] * a["scale"]
 
 
+def _max_pool2d_backward(b: Builder, a: Bound) -> Any:
+    """As the formula that it is, so that it can be differentiated in its turn."""
+    x: Var = a["x"]
+    places, g = op.flatten(a["indices"], -2), op.flatten(a["grad_output"], -2)
+    # filled rather than made of zeros: torch's gradient for x is 0, not none
+    return op.view(op.scatter_add(op.flatten(op.fill(x, 0), -2), -1, places, g), x.shape)
+
+
 def _trilinear(b: Builder, a: Bound) -> Any:
     names = ("i1", "i2", "i3", "expand1", "expand2", "expand3", "sumdim")
     return op.trilinear(*(a[k] for k in names))
@@ -205,6 +213,7 @@ SPECIAL_NN: dict[str, Adapter] = {
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "native_dropout": _native_dropout,
     "native_dropout_backward": _native_dropout_backward,
+    "max_pool2d_with_indices_backward": _max_pool2d_backward,
     "instance_norm": _instance_norm,
     "_trilinear": _trilinear,
     "_cdist_forward": lambda b, a: op.cdist_forward(a["x1"], a["x2"], a["p"], a["compute_mode"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import torch
@@ -53,6 +54,28 @@ def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tenso
     return torch.stack([x[torch.tensor(column)] for column in zip(*chosen, strict=True)], 1)
 
 
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """torch refuses negative variances, and clamps the others behind autograd's back."""
+    if isinstance(var, float):
+        var = var * torch.ones_like(input)
+    if var.shape != input.shape and var.shape == input.shape[:-1]:
+        var = var.unsqueeze(-1)
+    var = torch.where(var < eps, eps + (var - var.detach()), var)
+    loss = 0.5 * (torch.log(var) + (input - target) ** 2 / var)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return loss if reduction == "none" else getattr(loss, reduction)()
+
+
+# Functions that torch writes in Python.
+FUNCTIONS: dict[Any, Any] = {torch.nn.functional.gaussian_nll_loss: gaussian_nll_loss}
 DEFINITIONS: dict[Any, Any] = {
     torch.ops.aten.cov.default: cov,
     torch.ops.aten.corrcoef.default: corrcoef,

@@ -6,6 +6,7 @@ for every call which of the user's statements made it, and refuses what a graph 
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import sys
@@ -32,7 +33,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import BackhandError, CaptureError, InternalError, LocatedError, Location
 from . import source
-from .definitions import DEFINITIONS
+from .definitions import DEFINITIONS, FUNCTIONS
 from .devices import DeviceReads
 from .ranges import SymbolicRange, sizes_understood, with_tensors
 from .refuse import BRANCH_HINT, SEED_HINT, Refusals, machinery_refused
@@ -165,7 +166,7 @@ class CaptureMode(TorchFunctionMode):
         there: Any = self.devices.of_call(func, args, kwargs)
         if isinstance(there, torch.Tensor):
             there = _node_of(there, proxy_mode.tracer)
-        out = _called(func, args, kwargs)
+        out = _called(_without_data(func), args, kwargs)
         made = []
         node = graph._root.prev
         while node is not before:
@@ -240,6 +241,13 @@ class CaptureMode(TorchFunctionMode):
 def _called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The call that the user's code makes: an error from here is no fault of backhand's."""
     return func(*args, **kwargs)
+
+
+def _without_data(func: Any) -> Any:
+    try:
+        return FUNCTIONS.get(func, func)
+    except TypeError:  # not hashable, so not one of them
+        return func
 
 
 def _node_of(tensor: torch.Tensor, tracer: Any) -> torch.fx.Node | None:
@@ -326,10 +334,14 @@ def trace(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Autograd on, whatever mode the caller is in, torch's log quiet, and oneDNN off.
+    """Autograd on, whatever mode the caller is in, torch's log quiet, oneDNN and the collector off.
 
-    With oneDNN an LSTM layer would be one kernel, which says nothing about what it computes.
+    With oneDNN an LSTM layer would be one kernel, which says nothing about what it computes. What
+    the collector finds may have a finaliser that switches autograd, as a generator left inside
+    no_grad has: the trace would hold that switch.
     """
+    collecting = gc.isenabled()
+    gc.disable()
     onednn = torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
     log = logging.getLogger("torch._subclasses.fake_tensor")
@@ -341,6 +353,8 @@ def _undisturbed() -> Iterator[None]:
     finally:
         torch._C._set_mkldnn_enabled(onednn)
         log.setLevel(level)
+        if collecting:
+            gc.enable()
 
 
 # Words that say how capture works rather than what is wrong with the user's line.

@@ -19,13 +19,14 @@ JUMPS = "a draw is no smooth function of its parameters: torch says 0 (mean + st
 
 @rule("bernoulli", (sample(T((3, 4), "open")),), exactness="almost everywhere", tex={"x": "0"},
       domain="the draw jumps between 0 and 1: its gradient is 0")
-@rule("poisson", (sample(T((3, 4), "positive")),), exactness="almost everywhere",
+@rule("poisson", (sample(T((3, 4), "positive")),), exactness="almost everywhere", tex={"x": "0"},
       domain="the draw jumps between integers: its gradient is 0")
 def _drawn(c: Context) -> Gradients:
     return {"x": op.zeros_like(c.g)}
 
 
 @rule("normal_around", (sample(T((3, 4)), T((3, 4), "positive")), sample(T((3, 4)), 0.5),
-                        sample(0.0, T((3, 4), "positive"))), domain=JUMPS)
+                        sample(0.0, T((3, 4), "positive"))),
+      domain=JUMPS, tex={"mean": "0", "std": "0"})
 def _normal_around(c: Context) -> Gradients:
     return {name: op.zeros_like(c.g) if c.needs(name) else None for name in ("mean", "std")}

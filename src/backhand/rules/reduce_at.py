@@ -13,6 +13,9 @@ LINE = T((6,), "index", high=4, grad=False)
 TIES = "equal extrema share the gradient of their place evenly"
 PRODUCT = "a product with two zeros in one place: torch has no second derivative there"
 
+OWN = "g\\,\\frac{\\partial y}{\\partial x}"
+TAKEN = "g_{\\sigma}\\,\\frac{\\partial y_{\\sigma}}{\\partial s}"
+
 
 class _Places:
     """The places that a source goes to: how to read them, add to them, and clear them."""
@@ -38,12 +41,12 @@ class _Places:
        *(sample(T((4, 3)), 0, ROWS, T((2, 3)), way, include_self=False) for way in WAYS),
        sample(T((4, 3), "ties"), 0, ROWS, T((2, 3), "ties"), "amax"),
        sample(T((4, 3), "ties"), 0, ROWS, T((2, 3), "ties"), "prod")),
-      exactness="subgradient", ties=TIES, domain=PRODUCT)
+      exactness="subgradient", ties=TIES, domain=PRODUCT, tex={"x": OWN, "src": TAKEN})
 @rule("index_reduce",
       (*(sample(T((4, 3)), 0, LINE, T((6, 3)), way) for way in WAYS),
        *(sample(T((4, 3)), 0, LINE, T((6, 3)), way, include_self=False) for way in WAYS),
        sample(T((4, 3), "ties"), 0, LINE, T((6, 3), "ties"), "amax")),
-      exactness="subgradient", ties=TIES, domain=PRODUCT)
+      exactness="subgradient", ties=TIES, domain=PRODUCT, tex={"x": OWN, "source": TAKEN})
 def _reduce_at(c: Context) -> Gradients:
     at = _Places(c)
     source = "src" if at.whole else "source"
