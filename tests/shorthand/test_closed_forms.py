@@ -47,6 +47,7 @@ MORE_PASSES = {
     ("Student-t kernel", 0): (9, "sums over the rows and over the columns of one gradient"),
 }
 MORE_SAVED = {
+    ("batch norm, variance over n - 1", 1): (2.0, "the author's centred values, beside the input"),
     ("group norm", 0): (2.0, "the normalised values, beside the input"),
     ("cosine similarity", 0): (1.001, "one number a row"),
     ("sigmoid and binary cross-entropy", 0): (2.0, "the reference keeps a difference"),

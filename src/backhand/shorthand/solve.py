@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import combinations
 from time import process_time
 
-from ..algebra.expr import Atom, Expr, Fn, Group, Red, Ref
+from ..algebra.expr import Atom, Expr, Fn, Group, Red, Ref, inner_atoms
 from ..algebra.normal import (
     ONE,
     TooLarge,
@@ -244,9 +244,11 @@ class Solver:
                 return
             made = [n for line in lines for n in line.nodes]
             reason = self.gates.refusal(region.nodes, made, region.given, region.targets)
+            uncounted = self.gates.uncounted
+            reason = reason or self._refusal_of_unit(region, lines)
             if reason is None:
                 region.weight, region.lines = weight, lines
-                region.uncounted = self.gates.uncounted
+                region.uncounted = uncounted
                 break
             region.refusals.append(Refusal(reason, lines))
         else:
@@ -297,6 +299,17 @@ class Solver:
     def _large(self, value: Value, region: Region) -> bool:
         largest = max(self.scales.extent.elements(v) for v in (*region.given, *region.targets))
         return self.scales.large(value, largest)
+
+    def _refusal_of_unit(self, region: Region, lines: tuple[Line, ...]) -> str | None:
+        """The lines as they are where the loss's own gradient is 1: another spelling to judge."""
+        if self.unit is None or all(line.unit in ((), line.nodes) for line in lines):
+            return None
+        given = [v for v in region.given if v.name != self.unit.name]
+        loss = self.derived.upstream[0]
+        # in double precision, or 1/3 of it would be rounded to the loss's own
+        one = Node("full", ((), 1, "float64"), (loss,))
+        nodes = [n for line in lines for n in (line.unit or line.nodes)]
+        return self.gates.refusal([one, *region.nodes], [one, *nodes], given, region.targets)
 
     def _cuts(self, region: Region) -> list[tuple[str, ...]]:
         """Gradients inside the region that may get a line of their own."""
@@ -367,8 +380,10 @@ class Solver:
         known = [*self.forward_blocks, *extra]
         small = [b for b in known if not self._large(b.value, region)]
         choices = [(choice, known) for choice in self._choices([e for _, e in exprs])]
-        if len(small) < len(known):
-            # what is large is made again from what is read anyway
+        elementwise = not any(isinstance(a, Red) for _, e in exprs for a in inner_atoms(e))
+        if elementwise and len(small) < len(known):
+            # what is large is made again from what is read anyway; not what sums are made of,
+            # whose values are the ones that people name
             choices.insert(1, ((), small))
         for choice, blocks in choices:
             try:
