@@ -48,11 +48,7 @@ NOUNS = {
     "native_group_norm": "normed",
     "native_batch_norm": "normed",
     "bernoulli_mask": "mask",
-    **dict.fromkeys(
-        ("rand", "rand_like", "randn", "randn_like", "uniform", "normal", "exponential",
-         "normal_around", "normal_of_size"),
-        "noise",
-    ),
+    "randn_like": "noise",
     "max_pool2d_with_indices": "pooled",
     "max_pool3d_with_indices": "pooled",
     "convolution": "conv",

@@ -73,10 +73,7 @@ def relative_distance(a: Array, b: Array) -> float:
 def _results(
     op: Op, node: Node, space: Mapping[str, Array], sizes: Mapping[str, int]
 ) -> tuple[Any, ...]:
-    args = [
-        None if p.name == "device" else _bound(a, space, sizes)
-        for p, a in zip(op.params, node.args, strict=True)
-    ]
+    args = [_bound(a, space, sizes) for a in node.args]
     floating = any(v.floating for v in node.outs)
     if floating or any(map(_holds_reals, args)):
         if op.name in NONE:
@@ -99,8 +96,7 @@ def _in_reals(op: Op, args: list[Any]) -> list[Any]:
     """
     out = list(args)
     names = [p.name for p in op.params]
-    casts = op.name in ("to", "stored")
-    if "dtype" in names and not casts and out[names.index("dtype")] is not None:
+    if "dtype" in names and op.name != "to" and out[names.index("dtype")] is not None:
         out[names.index("dtype")] = None
         out[0] = _real_tensor(out[0])
     if op.kind == "elementwise":

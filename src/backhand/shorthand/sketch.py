@@ -89,7 +89,7 @@ def _dtype(op: Op, args: tuple[Any, ...]) -> str:
     if op.name == "one_hot":
         return "int64"
     if op.name in ("full", "to"):
-        return str(args[op.index("dtype")])
+        return str(args[-1])
     if op.name == "gather":
         return args[0].dtype  # type: ignore[no-any-return]
     dtypes = [dtype_of(a.dtype) for a in args if isinstance(a, Var)]
