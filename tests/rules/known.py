@@ -7,16 +7,13 @@ from __future__ import annotations
 
 # Rules whose gradients are right but not bit for bit autograd's, by check.
 NOT_EXACT: dict[tuple[str, str], str] = {
-    ("einsum", "gradient"): "torch multiplies three and more operands pairwise, in its own order",
-    ("einsum", "captured"): "torch multiplies three and more operands pairwise, in its own order",
-    ("einsum", "empty"): "of three operands, one empty: the sign of a zero",
+    ("einsum", "special"): "of three operands: the sign of a zero, by the order of the products",
     ("masked_fill", "special"): "the sum over the mask is added up in another order",
 }
 
 # Checks at which a rule differs from autograd for good reason.
 DIFFERS: dict[tuple[str, str], str] = {
     ("hardsigmoid", "plain"): "torch's kernel holds 1/6 in single precision, whatever the dtype",
-    ("einsum", "special"): "of three operands, torch's pairwise products meet inf * 0 elsewhere",
     ("to", "differences"): "to float32: differences of 1e-5 are lost in the rounding",
     ("stored", "differences"): "to float32: differences of 1e-5 are lost in the rounding",
     ("index_put", "differences"): "autograd gives overwritten values a gradient too",
