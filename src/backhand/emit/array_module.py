@@ -193,6 +193,7 @@ def with_casts(program: Program) -> Program:
     return replace(program, steps=steps)
 
 
+_CASTS = ("to", "stored")
 # Arguments that keep their own dtype.
 _APART = frozenset({"condition", "mask", "n", "indices", "index"})
 
@@ -204,7 +205,7 @@ def _cast_nodes(nodes: tuple[Node, ...], taken: set[str]) -> Iterator[Node]:
             cast = _first_cast(node, taken)
             yield from cast
             continue
-        if op.kind != "elementwise" or op.outs != 1 or not out.floating or node.op == "to":
+        if op.kind != "elementwise" or op.outs != 1 or not out.floating or node.op in _CASTS:
             yield node
             continue
         args: list[Any] = []

@@ -67,6 +67,7 @@ relu            | np.maximum(x, 0)
 hardtanh        | np.clip(x, min_val, max_val)
 hardsigmoid     | np.clip(x + 3, 0, 6) / 6
 to              | x.astype(dtype)
+stored          | x.astype(dtype)
 clone           | x
 contiguous      | x
 stop_gradient   | x

@@ -96,7 +96,8 @@ def _in_reals(op: Op, args: list[Any]) -> list[Any]:
     """
     out = list(args)
     names = [p.name for p in op.params]
-    if "dtype" in names and op.name != "to" and out[names.index("dtype")] is not None:
+    casts = op.name in ("to", "stored")
+    if "dtype" in names and not casts and out[names.index("dtype")] is not None:
         out[names.index("dtype")] = None
         out[0] = _real_tensor(out[0])
     if op.kind == "elementwise":

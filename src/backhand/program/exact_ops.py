@@ -350,6 +350,7 @@ EXACT: dict[str, Reference] = {
     **{name: by_kind(name) for name in _KINDS},
     **{name: by_kind(name, 1) for name in ("any", "all", "count_nonzero")},
     "to": _to,
+    "stored": _to,
     "arange": _arange,
     "mean": _mean,
     "var": _var,
