@@ -7,7 +7,7 @@ index lets go of every factor in which the index does not occur, and of a delta 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from itertools import permutations
 from typing import Any
@@ -362,15 +362,15 @@ def _substituted_atom(atom: Atom, mapping: Mapping[str, IndexTerm]) -> Expr:
     return map_inside(atom, lambda e: substitute(e, mapping))
 
 
-def map_inside(atom: Atom, change: Any) -> Expr:
+def map_inside(atom: Atom, change: Callable[[Expr], Expr]) -> Expr:
     """A sum or a function made again with every expression inside it changed."""
     if isinstance(atom, Red):
         out = change(Expr([(atom.mono, co.ONE)]))
         for name, size in atom.bound:
             out = reduce(out, name, size)
-        return out  # type: ignore[no-any-return]
+        return out
     if isinstance(atom, Group):
-        return change(atom.expr)  # type: ignore[no-any-return]
+        return change(atom.expr)
     if isinstance(atom, Fn):
         from .functions import apply
 

@@ -274,15 +274,20 @@ def _sum(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
 @reading("mean")
 def _mean(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
     x = args["x"]
-    dims = _dims(x, args["dim"])
-    return scaled(_sum(r, out, args), co.power(count(x, dims), co.Fraction(-1)))  # type: ignore
+    if args.get("dtype") is not None:
+        raise Unreadable("a mean in another dtype")
+    return averaged(r.of(x), x, _dims(x, args["dim"]), args["keepdim"])
+
+
+def averaged(expr: Expr, x: Value, dims: list[int], keepdim: bool) -> Expr:
+    """The mean over axes, as ``summed``."""
+    return scaled(summed(expr, x, dims, keepdim), 1 / count(x, dims))
 
 
 def centred(r: Reader, x: Value, dims: list[int]) -> Expr:
     """``x - mean``, as one group."""
     expr = r.of(x)
-    mean = scaled(summed(expr, x, dims, True), 1 / count(x, dims))
-    return add(expr, neg(mean))
+    return add(expr, neg(averaged(expr, x, dims, True)))
 
 
 def variance(r: Reader, x: Value, dims: list[int], correction: Any, keepdim: bool) -> Expr:
@@ -308,7 +313,7 @@ def _std(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
 def _var_mean(r: Reader, out: Value, args: dict[str, Any]) -> tuple[Expr, ...]:
     x = args["x"]
     dims = _dims(x, args["dim"])
-    mean = scaled(summed(r.of(x), x, dims, args["keepdim"]), 1 / count(x, dims))
+    mean = averaged(r.of(x), x, dims, args["keepdim"])
     found = _var(r, out, args)
     assert isinstance(found, Expr)
     return found, mean
@@ -347,7 +352,7 @@ def normalised(
     """A normalisation's output, mean and inverse deviation."""
     inverse = power(add(variance(r, x, dims, 0, True), constant(eps)), -0.5)
     out = add(mul(centred(r, x, dims), inverse, weight), bias)
-    return out, scaled(summed(r.of(x), x, dims, True), 1 / count(x, dims)), inverse
+    return out, averaged(r.of(x), x, dims, True), inverse
 
 
 @reading("native_layer_norm")
@@ -428,8 +433,7 @@ def _mean_or_sum(expr: Expr, x: Value, reduction: str) -> Expr:
     if reduction == "none":
         return expr
     dims = list(range(len(x.shape)))
-    total = summed(expr, x, dims, False)
-    return total if reduction == "sum" else scaled(total, 1 / count(x, dims))
+    return (summed if reduction == "sum" else averaged)(expr, x, dims, False)
 
 
 __all__ = [

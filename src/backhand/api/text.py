@@ -108,7 +108,7 @@ class Derivation:
 
     @cached_property
     def _short(self) -> dict[str, Backward]:
-        self._short_forward  # noqa: B018  (names what both spellings read)
+        assert self._short_forward  # it comes first: it names what both spellings read
         plain, exact, _ = self._short_recomputed
         return {"plain": self._namer.backward(plain), "exact": self._namer.backward(exact)}
 

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 jax = sp = None  # imported by the module that the text is copied into
+_add_at = _put_at = _conv = None  # there, the library's own of those below
 
 
 def numpy__add_at(x, index, values):
@@ -205,7 +206,7 @@ def _unfold_backward(g, input_sizes, axis, size, step):
     at = step * np.arange(g.shape[axis])[:, None] + np.arange(size)
     axis = axis % len(input_sizes)
     index = (slice(None),) * axis + (at,)
-    return _add_at(np.zeros(input_sizes, g.dtype), index, np.moveaxis(g, -1, axis + 1))  # noqa: F821
+    return _add_at(np.zeros(input_sizes, g.dtype), index, np.moveaxis(g, -1, axis + 1))
 
 
 def _constant_pad(x, pad, value=0):
@@ -232,7 +233,7 @@ def _embedding_backward(g, indices, num_weights, padding_idx, scale_grad_by_freq
         counts = (flat[:, None] == flat).sum(1)
         rows = rows / counts[:, None].astype(g.dtype)
     rows = np.where((flat == padding_idx)[:, None], 0, rows)
-    return _add_at(np.zeros((num_weights, g.shape[-1]), g.dtype), (flat,), rows)  # noqa: F821
+    return _add_at(np.zeros((num_weights, g.shape[-1]), g.dtype), (flat,), rows)
 
 
 def _log_softmax(x, axis):
@@ -432,14 +433,14 @@ def jax__conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 def jax__conv_input(input_size, weight, g, stride=1, padding=0, dilation=1, groups=1):
     def conv(x):
-        return _conv(x, weight, None, stride, padding, dilation, groups)  # noqa: F821
+        return _conv(x, weight, None, stride, padding, dilation, groups)
 
     return jax.linear_transpose(conv, jax.ShapeDtypeStruct(input_size, g.dtype))(g)[0]
 
 
 def jax__conv_weight(x, weight_size, g, stride=1, padding=0, dilation=1, groups=1):
     def conv(weight):
-        return _conv(x, weight, None, stride, padding, dilation, groups)  # noqa: F821
+        return _conv(x, weight, None, stride, padding, dilation, groups)
 
     return jax.linear_transpose(conv, jax.ShapeDtypeStruct(weight_size, g.dtype))(g)[0]
 

@@ -23,7 +23,6 @@ def _helpers(library: str) -> dict[str, str]:
             continue
         text = ast.get_source_segment(source, part) or ""
         text = text.replace(f"def {part.name}(", f"def _{name.lstrip('_')}(", 1)
-        text = re.sub(r"  # noqa: \w+", "", text)
         if library == "jax":
             text = re.sub(r"\bnp\.", "jnp.", text)
         found[f"_{name.lstrip('_')}"] = text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -44,20 +44,10 @@ from .factoring import (
     without,
 )
 from .numbers import NotWorthwhile, numeric, split
+from .parts import Part, raised_to, rank, whole
 from .places import Frame, leads, natural_axes, no_outer_product, span
 
 DEEPEST = 24  # sums inside sums
-
-
-@dataclass(frozen=True)
-class Part:
-    """One factor of a product: the variable, its power, how much of the frame it spans, its rank
-    among the blocks."""
-
-    var: Var
-    power: Power
-    span: int
-    order: int
 
 
 def frame_of(value: Value) -> Frame:
@@ -124,14 +114,13 @@ class Composer:
         inner = add(*(term(c, without(m, common)) for m, c in expr.terms))
         c, inner = shared_coefficient(inner)
         if not common:
-            return self._multiplied([_whole(self._terms(inner, frame))], c)
+            return self._multiplied([whole(self._terms(inner, frame))], c)
         if len(inner.terms) == 1:
             (mono, k), *_ = inner.terms
             return self._product(Mono([*common.items(), *mono.factors]), co.times(c, k), frame)
         parts = self._parts(Mono(common.items()), co.ONE, frame)
         factor, found = parts
-        whole = self._terms(inner, frame)
-        found.append(_whole(whole))
+        found.append(whole(self._terms(inner, frame)))
         return self._multiplied(found, co.times(c, factor))
 
     def _terms(self, expr: Expr, frame: Frame) -> Var:
@@ -200,8 +189,8 @@ class Composer:
 
         The coefficient goes where people write it: ``2 * x * y / n``.
         """
-        above = sorted((p for p in parts if p.power > 0 or p.power.denominator != 1), key=_rank)
-        below = sorted((p for p in parts if p not in above), key=_rank)
+        above = sorted((p for p in parts if p.power > 0 or p.power.denominator != 1), key=rank)
+        below = sorted((p for p in parts if p not in above), key=rank)
         lead, top, bottom = split(c)
         if below or bottom or any(not isinstance(number, (int, Size)) for number in (*lead, *top)):
             above = self._of_floats(above)
@@ -209,12 +198,12 @@ class Composer:
         for number in (*lead, *top):
             out = number if out is None else self._scaled(out, number)
         for part in above:
-            raised = _raised(part.var, part.power)
+            raised = raised_to(part.var, part.power)
             out = raised if out is None else self._scaled(raised, out)
         if out is None:
             out = 1
         for part in below:
-            out = op.div(out, _raised(part.var, -part.power))
+            out = op.div(out, raised_to(part.var, -part.power))
         if not isinstance(out, Var):
             raise NotWorthwhile("a number where a tensor is wanted")
         for number in bottom:
@@ -308,7 +297,7 @@ class Composer:
             return self._sum(atom.expr, frame)
         if isinstance(atom, Red):
             var, c = self._reduction(atom, co.ONE, frame)
-            return self._multiplied([_whole(var)], c)
+            return self._multiplied([whole(var)], c)
         assert isinstance(atom, Fn)
         return self._function(atom, frame)
 
@@ -480,27 +469,6 @@ class Composer:
                 del left[atom]
             return Part(op.softmax(var, k), Fraction(1), len(frame), 1 << 19)
         return None
-
-
-def _whole(var: Var) -> Part:
-    """A sum as the last factor of a product."""
-    return Part(var, Fraction(1), 1 << 20, 1 << 30)
-
-
-def _raised(var: Var, q: Power) -> Var:
-    if q == 1:
-        return var
-    if q.denominator == 1:
-        return op.pow(var, int(q))
-    if q == Fraction(1, 2):
-        return op.sqrt(var)
-    if q == Fraction(-1, 2):
-        return op.rsqrt(var)
-    return op.pow(var, float(q))
-
-
-def _rank(part: Part) -> tuple[int, int]:
-    return part.span, part.order
 
 
 __all__ = ["Composer", "NotWorthwhile", "Part", "frame_of"]

@@ -55,7 +55,8 @@ def alike(expr: Expr) -> Expr | None:
 
 
 def without(mono: Mono, common: Mapping[Atom, Power]) -> list[tuple[Atom, Power]]:
-    return laws.common_factor(mono, common)  # type: ignore[no-any-return]
+    left: list[tuple[Atom, Power]] = laws.common_factor(mono, common)
+    return left
 
 
 def shared_coefficient(expr: Expr) -> tuple[co.Coefficient, Expr]:

@@ -89,9 +89,9 @@ def _dtype(op: Op, args: tuple[Any, ...]) -> str:
     if op.name == "one_hot":
         return "int64"
     if op.name in ("full", "to"):
-        return str(args[-1])
+        return str(args[op.index("dtype")])
     if op.name == "gather":
-        return args[0].dtype  # type: ignore[no-any-return]
+        return str(args[0].dtype)
     dtypes = [dtype_of(a.dtype) for a in args if isinstance(a, Var)]
     if any(isinstance(a, float) for a in args) and not any(d.is_floating_point for d in dtypes):
         dtypes.append(torch.get_default_dtype())

@@ -235,6 +235,14 @@ class Solver:
                 region.refusals.append(Refusal(f"the search ended after {MOST_SECONDS} s"))
                 break
         found.sort(key=lambda f: f[0])
+        self._judge(region, found, end)
+        self.gates.done()
+
+    def _judge(
+        self, region: Region, found: list[tuple[Weight, tuple[Line, ...]]], end: float
+    ) -> None:
+        """Take the lightest form that passes the gates; ``end``: of the search, as a clock."""
+        assert region.longhand is not None
         for weight, lines in found[:MOST_JUDGED]:
             if not weight < region.longhand:
                 region.refusals.append(Refusal("costs no less than the longhand", lines))
@@ -251,15 +259,13 @@ class Solver:
             if reason is None:
                 region.weight, region.lines = weight, lines
                 region.uncounted = uncounted
-                break
+                return
             region.refusals.append(Refusal(reason, lines))
-        else:
-            better = sum(weight < region.longhand for weight, _ in found)
-            if better > MOST_JUDGED:
-                region.refusals.append(
-                    Refusal(f"of {better} better forms only the best {MOST_JUDGED} were judged")
-                )
-        self.gates.done()
+        better = sum(weight < region.longhand for weight, _ in found)
+        if better > MOST_JUDGED:
+            region.refusals.append(
+                Refusal(f"of {better} better forms only the best {MOST_JUDGED} were judged")
+            )
 
     def _unread_beside(self, region: Region) -> list[Refusal]:
         """Why the region ends where it does, where a better reading could make it larger."""
