@@ -40,8 +40,10 @@ import torch.utils._pytree as pytree
 
 from backhand import derive
 from backhand.checking.compare import EXACT, WRONG, Comparison, compare
-from backhand.errors import BackhandError
+from backhand.errors import BackhandError, InternalError, ProgramError
 
+# What backhand raises when the fault is its own, in whatever words.
+OURS = (InternalError, ProgramError)
 MATCHING = ("exact", "close")
 COUNTED = ("exact", "close", "MISMATCH", "unsupported", "CRASH")
 
@@ -191,11 +193,12 @@ def _judge_sample(entry: Entry, info: Any, sample: Any, number: int) -> None:
     label = f"{entry.name} sample {number} {_describe(sample)}"
     try:
         result, fault = _compare(case, truth)
-    except BackhandError as error:
-        entry.counts["unsupported"] += 1
-        entry.reasons[str(getattr(error, "message", error)).splitlines()[0]] += 1
-        return
-    except Exception as error:
+    except Exception as raised:
+        if isinstance(raised, BackhandError) and not isinstance(raised, OURS):
+            entry.counts["unsupported"] += 1
+            entry.reasons[str(getattr(raised, "message", raised)).splitlines()[0]] += 1
+            return
+        error = raised.__cause__ if isinstance(raised, OURS) and raised.__cause__ else raised
         entry.counts["CRASH"] += 1
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename.rpartition('/')[2]}:{last.lineno}"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from backhand import Backprop, derive
 from backhand.checking.compare import EXACT, WRONG, Comparison, compare
-from backhand.errors import BackhandError, InputError
+from backhand.errors import BackhandError, InputError, InternalError, ProgramError
 
 from .program import Program, compiled
 
@@ -145,6 +145,8 @@ def judge(
                 again = _held(bp, names, others, truth, f"at n = {batch}: ")
                 worst = worse(worst, again)
             return worst
+        except (InternalError, ProgramError) as error:  # faults of ours, however they are worded
+            return Outcome(CRASH, f"{type(error).__name__}", traceback.format_exc())
         except BackhandError as error:
             return Outcome(REFUSED, _reason(error), str(error))
         except Exception as error:

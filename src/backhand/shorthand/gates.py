@@ -16,6 +16,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -118,8 +119,14 @@ class Gates:
         self._places = {name: i for i, name in enumerate(self._values)}
         self._spaces: dict[tuple[Any, ...], Space] = {}
         self._longhand: dict[tuple[Any, ...], Space | None] = {}
+        # the sizes of axes that are not open, those of one element aside
+        self._fixed = sorted(
+            {d for v in forward.values() for d in v.shape if isinstance(d, int) and d > 1}
+        )[:1]
         self._sizes = self._bindings()
-        self.digits = Digits(forward, backward, self._sizes, AGREEING, _seeded, MADE_UP)
+        self.digits = Digits(
+            forward, backward, self._sizes, AGREEING, partial(_seeded, self._fixed), MADE_UP
+        )
         self.uncounted: str | None = None  # why the form last judged did not come to gate 1
 
     def refusal(
@@ -282,7 +289,7 @@ class Gates:
                 off = torch.randint(2, shape, generator=rng) * 2 - 1
                 made = made * (1 + off * torch.finfo(torch.float32).eps)
             return made
-        return _made(trial.name, value, shape, sizes, rng)
+        return _made(self._fixed, trial.name, value, shape, sizes, rng)
 
     def _ran(
         self,
@@ -328,25 +335,31 @@ def _has_nan(tensor: torch.Tensor) -> bool:
 
 
 def _made(
+    fixed: Sequence[int],
     kind: str,
     value: Value,
     shape: tuple[int, ...],
     sizes: Mapping[str, int],
     rng: torch.Generator,
 ) -> torch.Tensor:
-    """A tensor of random values; integers are valid indices of every axis of an open size."""
+    """A tensor of random values; integers are valid indices of every axis, of a fixed size too."""
     if value.floating:
         return INPUTS[kind](value, shape, rng)
     if value.dtype == "bool":
         return torch.rand(shape, generator=rng) < 0.5
-    high = max(1, min(sizes.values(), default=2))
+    high = max(1, min([*sizes.values(), *fixed], default=2))
     return torch.randint(high, shape, generator=rng, dtype=dtype_of(value.dtype))
 
 
 def _seeded(
-    kind: str, value: Value, shape: tuple[int, ...], sizes: Mapping[str, int], seed: int
+    fixed: Sequence[int],
+    kind: str,
+    value: Value,
+    shape: tuple[int, ...],
+    sizes: Mapping[str, int],
+    seed: int,
 ) -> torch.Tensor:
-    return _made(kind, value, shape, sizes, torch.Generator().manual_seed(seed))
+    return _made(fixed, kind, value, shape, sizes, torch.Generator().manual_seed(seed))
 
 
 def _run_node(node: Node, space: Space, sizes: Mapping[str, int]) -> None:
