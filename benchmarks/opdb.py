@@ -29,8 +29,9 @@ import traceback
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,8 @@ from backhand.errors import BackhandError, InternalError, ProgramError
 OURS = (InternalError, ProgramError)
 MATCHING = ("exact", "close")
 COUNTED = ("exact", "close", "MISMATCH", "unsupported", "CRASH")
+# Refusals that come from an error nobody foresaw: to the user a refusal, here a fault.
+STUMBLES = ("this line cannot be captured", " was captured as ", "torch cannot tell the shape of")
 
 
 @dataclass
@@ -86,9 +89,9 @@ def entries() -> dict[str, Any]:
 def judge(name: str, info: Any, limit: int | None = None) -> Entry:
     """Go over the samples of one entry; the same samples and upstreams every time."""
     entry = Entry(name)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), closing(_samples(name, info)) as samples:
         warnings.simplefilter("ignore")
-        for i, sample in enumerate(_samples(name, info)):
+        for i, sample in enumerate(samples):
             if limit is not None and entry.counted >= limit:
                 break
             _judge_sample(entry, info, sample, i)
@@ -101,19 +104,21 @@ def _seed(seed: int) -> None:
     random.seed(seed)
 
 
-def _samples(name: str, info: Any) -> Iterator[Any]:
+def _samples(name: str, info: Any) -> Generator[Any]:
     """The samples one at a time; what happens between two of them does not change the next."""
     _seed(zlib.crc32(name.encode()))
     made = iter(info.sample_inputs("cpu", torch.float64, requires_grad=True))
-    while True:
-        sample = next(made, None)
-        if sample is None:
-            return
-        state = torch.get_rng_state(), np.random.get_state(), random.getstate()
-        yield sample
-        torch.set_rng_state(state[0])
-        np.random.set_state(state[1])
-        random.setstate(state[2])
+    # a generator that is left in the middle, inside no_grad say, must not end at just any time
+    with closing(made) if hasattr(made, "close") else nullcontext():
+        while True:
+            sample = next(made, None)
+            if sample is None:
+                return
+            state = torch.get_rng_state(), np.random.get_state(), random.getstate()
+            yield sample
+            torch.set_rng_state(state[0])
+            np.random.set_state(state[1])
+            random.setstate(state[2])
 
 
 @dataclass
@@ -195,8 +200,13 @@ def _judge_sample(entry: Entry, info: Any, sample: Any, number: int) -> None:
         result, fault = _compare(case, truth)
     except Exception as raised:
         if isinstance(raised, BackhandError) and not isinstance(raised, OURS):
-            entry.counts["unsupported"] += 1
-            entry.reasons[str(getattr(raised, "message", raised)).splitlines()[0]] += 1
+            reason = str(getattr(raised, "message", raised)).splitlines()[0]
+            if any(words in reason for words in STUMBLES):
+                entry.counts["CRASH"] += 1
+                entry.faults.append(f"CRASH {label}: {reason}")
+            else:
+                entry.counts["unsupported"] += 1
+                entry.reasons[reason] += 1
             return
         error = raised.__cause__ if isinstance(raised, OURS) and raised.__cause__ else raised
         entry.counts["CRASH"] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backhand.errors import UnsupportedError
+from backhand.errors import ProgramError, UnsupportedError
 from benchmarks import opdb
 
 SAMPLES = 4
@@ -30,6 +30,11 @@ ENTRIES = {
         "matmul", "mm", "bmm", "addmm", "addr", "einsum", "kron", "linalg.cross",
         "nn.functional.linear", "nn.functional.bilinear", "cdist",
     ],
+    "factors": [
+        "linalg.cholesky", "linalg.det", "linalg.slogdet", "logdet", "linalg.eigh",
+        "linalg.eigvalsh", "linalg.inv", "linalg.solve", "linalg.svd", "svd", "linalg.svdvals",
+        "linalg.qr", "linalg.pinv", "linalg.pinv.hermitian", "linalg.cond",
+    ],
     "views": [
         "view", "reshape", "permute", "transpose", "expand", "squeeze", "unsqueeze", "flatten",
         "diagonal", "unfold", "split", "unbind",
@@ -41,6 +46,12 @@ ENTRIES = {
     "indexing": [
         "__getitem__", "index_put", "index_select", "index_add", "gather", "scatter",
         "scatter_add", "masked_scatter", "nn.functional.embedding", "select_scatter",
+    ],
+    "composites": [
+        "cov", "corrcoef", "combinations", "quantile", "nanquantile", "masked.var", "masked.std",
+        "narrow_copy", "linalg.matrix_power", "native_dropout_backward", "_unsafe_masked_index",
+        "_unsafe_masked_index_put_accumulate", "nn.functional.instance_norm",
+        "masked.logsumexp", "max_pool2d_with_indices_backward", "nn.functional.gaussian_nll_loss",
     ],
     "activations": [
         "nn.functional.relu", "nn.functional.gelu", "nn.functional.silu",
@@ -105,3 +116,22 @@ def test_a_missing_rule_is_a_refusal_and_a_broken_one_a_crash(
     monkeypatch.setitem(RULES, "sin", replace(RULES["sin"], vjp=lambda c: 1 / 0))
     broken = opdb.judge("sin", database["sin"], 1)
     assert broken.counts["CRASH"] == 1 and "ZeroDivisionError" in broken.faults[0]
+
+    def stumble(c: object) -> dict[str, object]:
+        raise ProgramError("not well formed")
+
+    monkeypatch.setitem(RULES, "sin", replace(RULES["sin"], vjp=stumble))
+    assert opdb.judge("sin", database["sin"], 1).counts["CRASH"] == 1
+
+
+def test_an_error_of_ours_in_the_words_of_a_refusal_is_a_crash(
+    database: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backhand.capture import convert
+
+    def stumble(*args: object) -> None:
+        raise TypeError("a slip in an adapter")
+
+    monkeypatch.setattr(convert, "adapt", stumble)
+    entry = opdb.judge("sin", database["sin"], 1)
+    assert entry.counts["CRASH"] == 1 and "cannot be captured (TypeError)" in entry.faults[0]

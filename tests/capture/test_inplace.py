@@ -92,6 +92,18 @@ def setitem_mask_tensor(x: Tensor, w: Tensor) -> Tensor:
     return (h * h).sum()
 
 
+def setitem_mask_rows_vector(x: Tensor, w: Tensor) -> Tensor:
+    h = x * w
+    h[x[:, 0] > 0] = w[0] * 2
+    return (h * h).sum()
+
+
+def setitem_mask_elements(x: Tensor, w: Tensor) -> Tensor:
+    h = x * w
+    h[torch.eye(*x.shape, dtype=torch.bool)] = w[:, 1]
+    return (h * h).sum()
+
+
 def setitem_broadcast(x: Tensor, w: Tensor) -> Tensor:
     h = x * 2
     h[1:] = w[0]
@@ -310,6 +322,8 @@ RIGHT = [
     setitem_mask_number,
     setitem_mask_rows,
     setitem_mask_tensor,
+    setitem_mask_rows_vector,
+    setitem_mask_elements,
     setitem_broadcast,
     item_plus_equals,
     indexed_plus_equals,

@@ -1,5 +1,6 @@
 """What capture would get wrong: each trap is derived right, or refused with the user's line."""
 
+import gc
 import random
 import re
 import warnings
@@ -121,6 +122,18 @@ def generator_helper(x):
             yield x**i
 
     return sum(powers()).sum()
+
+
+def test_no_finaliser_of_the_collectors_runs_while_tracing():
+    """One that leaves ``no_grad`` would be recorded as the user's own switch."""
+
+    def forward(x):
+        return torch.tanh(x * 2 if gc.isenabled() else x).sum()
+
+    assert gc.isenabled()
+    program = backhand.derive(forward, X).program
+    assert [node.op for node in program.nodes()] == ["tanh", "sum"]
+    assert gc.isenabled()
 
 
 RIGHT = [

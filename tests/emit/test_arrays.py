@@ -18,8 +18,12 @@ import pytest
 import torch
 
 import backhand
-from backhand.emit.array_spelling import refusal, refused, spelled
+from backhand.emit.array_spelling import JAX as JAX_ARRAYS
+from backhand.emit.array_spelling import NUMPY, refusal, refused, spelled
+from backhand.emit.backend import Backend
+from backhand.emit.python import Printer
 from backhand.errors import BackhandError, UnsupportedError
+from backhand.program.ir import Node, Program, Step, Value
 from backhand.program.ops import get_op, table
 from tests.programs.loading import PROGRAMS
 from tests.programs.loading import derived as derive_example
@@ -209,6 +213,57 @@ def test_what_cannot_be_said_is_refused_with_the_line(library: str) -> None:
         bp.emit(library)
     assert "middle = x.median(1).values" in str(caught.value)
     assert "use sort and an index" in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", [NUMPY, JAX_ARRAYS], ids=lambda b: b.name)
+def test_devices_follow_the_inputs_or_are_refused(backend: Backend) -> None:
+    x, out = Value("x", (3,), "float32", "x"), Value("y", (3,), "float32", "y")
+    for op, args in (
+        ("to_device", (x,)),
+        ("full", ((3,), 0.5, "float32")),
+        ("arange", (0, 3, 1, "float32")),
+        ("eye", (3, 3, "float32")),
+        ("rand", ((3,), "float32")),
+    ):
+        for there in (x, None, "cpu", "cuda:1"):
+            node = Node(op, (*args, there), (out,))
+            program = Program("p", (x,), (Step("y", (node,)),), (out,), ())
+            printer = Printer(program, {}, backend=backend)
+            if there == "cuda:1":
+                with pytest.raises(UnsupportedError, match=f"{backend.name} cannot say device="):
+                    printer.lines()
+            else:
+                assert "device" not in printer.lines()[0].text
+
+
+def draws(x, p):
+    a, b = torch.rand(4, device=x.device), torch.randn(4)
+    c = torch.empty(4).uniform_(1, 2) + torch.empty(4).normal_(1, 2)
+    d = torch.empty(4).exponential_(2.0) + torch.empty(4).cauchy_() + torch.empty(4).log_normal_()
+    e = torch.randint(2, 5, (4,)) + torch.randint_like(p, 3) + torch.randperm(4)
+    f = torch.poisson(p) + torch.bernoulli(p) + torch.empty(4).geometric_(0.3)
+    g = torch.normal(p, p) + torch.normal(0.5, 1.0, (4,))
+    factor = a + b + c + d + e + f + g
+    return (x * factor).sum(), factor
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_draws(library: str) -> None:
+    """Other numbers than torch's, but the same in both passes."""
+    inputs = [torch.ones(4), torch.tensor([0.1, 0.2, 0.3, 0.9])]
+    space = loaded(backhand.derive(draws, *inputs), library)
+    source: Any = np.random.default_rng(0)
+    if library == "jax":
+        import jax
+
+        source = jax.random.key(0)
+    one, nothing = arrays(library, [torch.ones(()), torch.zeros(4)])
+    (_, factor), grads = space["forward_and_backward"](
+        *arrays(library, inputs), source, one, nothing
+    )
+    assert np.array_equal(grads["x"], factor) and grads["x"].dtype == np.float32
+    assert np.unique(np.asarray(factor)).size == 4
+    assert not np.any(grads["p"])
 
 
 def test_masks_cannot_index_under_jit() -> None:

@@ -107,8 +107,9 @@ def judged(library: str, names: Iterable[str], samples: int) -> int:
     return compared
 
 
-# torch warns of the default of affine_grid, which the samples use
+# torch warns of the default of affine_grid, which the samples use, and of operators that are new
 @pytest.mark.filterwarnings("ignore:Default grid_sample and affine_grid:UserWarning")
+@pytest.mark.filterwarnings("ignore:index_reduce.* is in beta:UserWarning")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_in_numpy(part: int) -> None:
     assert judged("numpy", sorted(RULES)[part::PARTS], SAMPLES) > 100

@@ -305,7 +305,6 @@ def test_power_of_zero_to_zero() -> None:
         (lambda x: x // 2, "no derivative of floor_divide"),
         (lambda x: torch.special.zeta(x, x), "no derivative of zeta"),
         (lambda x: torch.igamma(x, x), "no derivative of igamma"),
-        (lambda x: F.rrelu(x, training=True), "random slopes"),
     ],
 )
 def test_what_torch_cannot_differentiate_is_refused(

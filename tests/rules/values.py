@@ -58,6 +58,11 @@ def _ties(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
     return torch.randint(-1, 2, shape, generator=rng).double()
 
 
+def _definite(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
+    x = normal(shape, rng)
+    return x @ x.mT + torch.eye(shape[-1], dtype=torch.float64)
+
+
 _KINDS: dict[str, Callable[..., torch.Tensor]] = {
     "normal": normal,
     "positive": _uniform(0.2, 2.0),
@@ -66,6 +71,7 @@ _KINDS: dict[str, Callable[..., torch.Tensor]] = {
     "open": _uniform(0.05, 0.95),
     "distinct": _distinct,
     "ties": _ties,
+    "definite": _definite,
 }
 
 

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from .running import Backprop, derive
-from .text import FORMS
 
-__all__ = ["FORMS", "Backprop", "derive"]
+__all__ = ["Backprop", "derive"]

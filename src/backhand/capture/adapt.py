@@ -14,6 +14,7 @@ from ..program.ops import Op, table
 from .adapt_data import SPECIAL_DATA
 from .adapt_math import RENAMED_MATH, SPECIAL_MATH
 from .adapt_nn import SPECIAL_NN
+from .adapt_random import SPECIAL_RANDOM
 
 Bound = dict[str, Any]
 
@@ -125,7 +126,12 @@ def generic(b: Builder, row: Op, target: Any, bound: Bound, known: Any = None) -
         i = row.index("dim")
         dim = args[i]
         if isinstance(dim, tuple):
-            args[i] = dim[0] if len(dim) == 1 else (dim or row.params[i].default)
+            every = dim if row.params[i].required else row.params[i].default
+            args[i] = dim[0] if len(dim) == 1 else (dim or every)
+    if row.name in _AXES_TO_KEEP and args[row.index("keepdim")] and args[row.index("dim")] is None:
+        axes = tuple(range(args[0].rank))
+        args[row.index("dim")] = axes[0] if len(axes) == 1 else axes or None
+        args[row.index("keepdim")] = bool(axes)
     return b.emit(row, tuple(args), known)
 
 
@@ -133,6 +139,9 @@ def generic(b: Builder, row: Op, target: Any, bound: Bound, known: Any = None) -
 _ONE_DIM = frozenset(
     {"sum", "mean", "nansum", "var", "std", "amax", "amin", "logsumexp", "vector_norm"}
 )
+
+# Reductions whose methods take a ``keepdim`` only together with the axes.
+_AXES_TO_KEEP = frozenset({"sum", "mean", "nansum", "any", "all"})
 
 
 def _with_alpha(b: Builder, row: Op, a: Bound) -> Var:
@@ -156,8 +165,11 @@ def _to(b: Builder, a: Bound) -> Any:
     if dtype is None and isinstance(a.get("other"), Var):
         dtype = a["other"].dtype
     if dtype is None or dtype == x.dtype:
-        return op.clone(x) if a.get("copy") else x
-    return op.to(x, dtype)
+        x = op.clone(x) if a.get("copy") else x
+    else:
+        x = op.to(x, dtype)
+    # the converter says where to only if that may be another device
+    return x if a.get("device") is None else op.to_device(x, a["device"])
 
 
 def _dtype(a: Bound) -> str:
@@ -177,15 +189,25 @@ def _full(value: Any) -> Callable[[Builder, Bound], Any]:
                 dtype = inferred
             else:
                 dtype = _dtype(a)
+        like = a.get("x")
+        itself = "size" not in a and isinstance(like, Var) and like is a.get("device")
+        if isinstance(like, Var) and itself and dtype == like.dtype and fill in (0, 1):
+            return op.ones_like(like) if fill else op.zeros_like(like)
         size = a["size"] if "size" in a else a["x"].shape
-        return op.full(size, fill, dtype=dtype, builder=b)
+        return op.full(size, fill, dtype=dtype, device=a.get("device"), builder=b)
 
     return build
 
 
 def _arange(b: Builder, a: Bound) -> Any:
     start, end, step = a.get("start", 0), a["end"], a.get("step", 1)
-    return op.arange(start, end, step, dtype=a.get("dtype"), builder=b)
+    how = {"dtype": a.get("dtype"), "device": a.get("device")}
+    return op.arange(start, end, step, **how, builder=b)
+
+
+def _eye(b: Builder, a: Bound) -> Any:
+    how = {"dtype": a.get("dtype"), "device": a.get("device")}
+    return op.eye(a["n"], a.get("m", a["n"]), **how, builder=b)
 
 
 def _slice(b: Builder, a: Bound) -> Any:
@@ -252,30 +274,11 @@ def _expand(b: Builder, a: Bound) -> Any:
     )
 
 
-def _bernoulli(b: Builder, a: Bound) -> Any:
-    return op.bernoulli_mask(a["x"], a["p"]) if "p" in a else op.bernoulli(a["x"])
-
-
-def _like(name: str) -> Callable[[Builder, Bound], Any]:
-    def build(b: Builder, a: Bound) -> Any:
-        x: Var = a["x"]
-        dtype = a.get("dtype")
-        return b.emit(table()[name], (x if dtype in (None, x.dtype) else op.to(x, dtype),))
-
-    return build
-
-
-def _sized_random(name: str) -> Callable[[Builder, Bound], Any]:
-    def build(b: Builder, a: Bound) -> Any:
-        return b.emit(table()[name], (a["size"], _dtype(a)))
-
-    return build
-
-
 SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     **SPECIAL_NN,
     **SPECIAL_MATH,
     **SPECIAL_DATA,
+    **SPECIAL_RANDOM,
     "add": lambda b, a: _with_alpha(b, table()["add"], a),
     "sub": lambda b, a: _with_alpha(b, table()["sub"], a),
     "div_mode": _div_mode,
@@ -285,8 +288,8 @@ SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     "contiguous": _contiguous,
     "clone": _clone,
     "identity": _identity,
-    "lift_fresh_copy": _identity,
-    "lift_fresh": _identity,
+    "lift_fresh_copy": _to,
+    "lift_fresh": _to,
     "positive": _identity,
     "full": _full(None),
     "full_like": _full(None),
@@ -300,8 +303,11 @@ SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     "ones": _full(1),
     "ones_like": _full(1),
     "new_ones": _full(1),
-    "scalar_tensor": lambda b, a: op.full((), a["s"], dtype=_dtype(a), builder=b),
+    "scalar_tensor": lambda b, a: op.full(
+        (), a["s"], dtype=_dtype(a), device=a.get("device"), builder=b
+    ),
     "arange": _arange,
+    "eye": _eye,
     "slice": _slice,
     "select": _select,
     "dropout": _dropout,
@@ -309,9 +315,4 @@ SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     "_softmax": _softmax("softmax"),
     "_log_softmax": _softmax("log_softmax"),
     "sort": _sort,
-    "bernoulli": _bernoulli,
-    "rand_like": _like("rand_like"),
-    "randn_like": _like("randn_like"),
-    "rand": _sized_random("rand"),
-    "randn": _sized_random("randn"),
 }

@@ -42,22 +42,30 @@ def _index_put(b: Builder, a: Bound) -> Any:
 
 
 def _put_by_mask(x: Var, indices: tuple[Any, ...], values: Var, accumulate: bool) -> Any:
-    """``x[mask] = scalar`` has a form whose shape does not depend on the data."""
+    """``x[mask] = values`` has a form whose shape does not depend on the data.
+
+    What is written must not depend on how many elements the mask selects: a scalar, something for
+    the axes behind the mask, or a vector for a mask of everything, element by element.
+    """
     masks = [(i, m) for i, m in enumerate(indices) if m is not None]
-    if len(masks) != 1 or values.rank != 0 or accumulate:
+    leading, mask = masks[0]
+    behind = x.rank - leading - mask.rank
+    whole = behind == leading == 0 and values.rank == 1 and values.shape[0] != 1 and not accumulate
+    if len(masks) != 1 or not (values.rank <= behind or whole):
         raise UnsupportedError(
             "writing several values through a mask depends on how many elements it selects",
             None,
             MASK_HINT,
         )
-    leading, mask = masks[0]
     if mask.dtype != "bool":
         raise UnsupportedError("a mask of uint8 is not supported", None, "use mask.bool()")
-    for _ in range(x.rank - leading - mask.rank):
-        mask = op.unsqueeze(mask, -1)
     if values.dtype != x.dtype:
         values = op.to(values, x.dtype)
-    return op.where(mask, values, x)
+    if whole:
+        return op.masked_scatter(x, mask, values)
+    for _ in range(behind):
+        mask = op.unsqueeze(mask, -1)
+    return op.where(mask, x + values if accumulate else values, x)
 
 
 def _scatter(b: Builder, a: Bound) -> Any:
@@ -122,6 +130,33 @@ def _block_diag(b: Builder, a: Bound) -> Any:
         rows.append(op.constant_pad_nd(x, (width, after)) if len(blocks) > 1 else x)
         width = width + x.shape[1]
     return op.cat(tuple(rows), 0) if len(rows) > 1 else rows[0]
+
+
+def _narrow(b: Builder, a: Bound) -> Any:
+    x: Var = a["x"]
+    start = a["start"]
+    dim = a["dim"] % x.rank
+    if isinstance(start, int) and start < 0:
+        start = start + x.shape[dim]
+    return op.slice(x, dim, start, start + a["length"])
+
+
+def _clamped(a: Bound) -> tuple[Any, ...]:
+    """Indices that may lie outside where the mask is false, moved inside as torch does it."""
+    return tuple(
+        None if i is None else op.clamp(i, 0, a["x"].shape[axis] - 1)
+        for axis, i in enumerate(a["indices"])
+    )
+
+
+def _masked_index(b: Builder, a: Bound) -> Any:
+    picked = op.index(a["x"], _without_trailing(_clamped(a)))
+    return op.masked_fill(picked, op.logical_not(a["mask"]), a["fill"])
+
+
+def _masked_put(b: Builder, a: Bound) -> Any:
+    values = op.masked_fill(a["values"], op.logical_not(a["mask"]), 0)
+    return _index_put(b, {**a, "indices": _clamped(a), "values": values, "accumulate": True})
 
 
 def _as_strided(b: Builder, a: Bound) -> Any:
@@ -198,5 +233,10 @@ SPECIAL_DATA: dict[str, Callable[[Builder, Bound], Any]] = {
     },
     "block_diag": _block_diag,
     "as_strided": _as_strided,
+    "as_strided_copy": _as_strided,
+    "as_strided_scatter": _as_strided,
+    "narrow_copy": _narrow,
+    "_unsafe_masked_index": _masked_index,
+    "_unsafe_masked_index_put_accumulate": _masked_put,
     "einsum": _einsum,
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import UnsupportedError
 from ..program.build import Builder, Var, many, op
 
 Bound = dict[str, Any]
@@ -28,16 +27,6 @@ def _norm(b: Builder, a: Bound) -> Any:
 
 def _log_sigmoid_forward(b: Builder, a: Bound) -> Any:
     return (op.logsigmoid(a["x"]),)
-
-
-def _rrelu(b: Builder, a: Bound) -> Any:
-    lower, upper = a["lower"], a["upper"]
-    if a["training"]:
-        raise UnsupportedError(
-            "rrelu draws random slopes",
-            hint="draw the slopes as a tensor and use torch.where(x >= 0, x, slopes * x)",
-        )
-    return op.leaky_relu(a["x"], (float(lower) + float(upper)) / 2)
 
 
 def _with_mean(name: str) -> Callable[[Builder, Bound], Any]:
@@ -63,9 +52,14 @@ SPECIAL_MATH: dict[str, Callable[[Builder, Bound], Any]] = {
     "rsub": _rsub,
     "norm": _norm,
     "log_sigmoid_forward": _log_sigmoid_forward,
-    "rrelu": _rrelu,
     "var_mean": _with_mean("var_mean"),
     "std_mean": _with_mean("std_mean"),
+    "alias_copy": lambda b, a: op.clone(a["x"]),
+    "cholesky": lambda b, a: op.linalg_cholesky(a["x"], upper=a["upper"]),
+    "_linalg_det": lambda b, a: (op.linalg_det(a["A"]),),
+    "_linalg_slogdet": lambda b, a: many.linalg_slogdet(a["A"]),
+    "_linalg_svd": lambda b, a: many.linalg_svd(a["A"], a["full_matrices"]),
+    "_linalg_eigh": lambda b, a: many.linalg_eigh(a["A"], a["UPLO"]),
     "real": _real,
     "conj_physical": _real,
     "conj": _real,
@@ -97,6 +91,9 @@ DECOMPOSED_MATH = frozenset(
         "kthvalue.dimname",
         "mode.dimname",
         "norm.names_ScalarOpt_dim",
+        "linalg_pinv.default",
+        "linalg_pinv.rcond_tensor",
+        "linalg_pinv.atol_rtol_float",
         "norm.names_ScalarOpt_dim_dtype",
     }
 )

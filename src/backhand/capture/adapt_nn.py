@@ -71,6 +71,27 @@ def _batch_norm(b: Builder, a: Bound) -> Any:
     )
 
 
+def _instance_norm(b: Builder, a: Bound) -> Any:
+    """A batch norm in which every channel of every image is a channel; statistics are state."""
+    x: Var = a["x"]
+    images, channels = x.shape[:2]
+
+    def each(v: Any) -> Any:
+        return None if v is None else op.repeat(v, (images,))
+
+    joined = op.reshape(op.contiguous(x), (1, images * channels, *x.shape[2:]))
+    out = _batch_norm(
+        b,
+        {
+            "x": joined,
+            "training": a["use_input_stats"],
+            **{k: each(a[k]) for k in ("weight", "bias", "running_mean", "running_var")},
+            **{k: a[k] for k in ("momentum", "eps")},
+        },
+    )
+    return op.view(out[0], x.shape)
+
+
 def _interpolate(mode: str, antialias: bool = False) -> Adapter:
     def build(b: Builder, a: Bound) -> Any:
         corners = a.get("align_corners")
@@ -131,6 +152,18 @@ def _native_dropout(b: Builder, a: Bound) -> Any:
     return x * keep * scale, op.to(keep, "bool")
 
 
+def _native_dropout_backward(b: Builder, a: Bound) -> Any:
+    return a["grad_output"] * a["mask"] * a["scale"]
+
+
+def _max_pool2d_backward(b: Builder, a: Bound) -> Any:
+    """As the formula that it is, so that it can be differentiated in its turn."""
+    x: Var = a["x"]
+    places, g = op.flatten(a["indices"], -2), op.flatten(a["grad_output"], -2)
+    # filled rather than made of zeros: torch's gradient for x is 0, not none
+    return op.view(op.scatter_add(op.flatten(op.fill(x, 0), -2), -1, places, g), x.shape)
+
+
 def _trilinear(b: Builder, a: Bound) -> Any:
     names = ("i1", "i2", "i3", "expand1", "expand2", "expand3", "sumdim")
     return op.trilinear(*(a[k] for k in names))
@@ -179,6 +212,9 @@ SPECIAL_NN: dict[str, Adapter] = {
     "grid_sampler_3d": _grid_sample,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "native_dropout": _native_dropout,
+    "native_dropout_backward": _native_dropout_backward,
+    "max_pool2d_with_indices_backward": _max_pool2d_backward,
+    "instance_norm": _instance_norm,
     "_trilinear": _trilinear,
     "_cdist_forward": lambda b, a: op.cdist_forward(a["x1"], a["x2"], a["p"], a["compute_mode"]),
     "_pdist_forward": lambda b, a: op.pdist(a["x"], a["p"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,12 +15,16 @@ from ..errors import CaptureError, InternalError, LocatedError, Location, Unsupp
 from ..program.build import Builder, SizeContext, Var, op
 from ..program.invoke import dtype_name
 from ..program.ir import Node, Value
+from ..program.ops import get_op
 from . import alias
 from .adapt import adapt, bind, op_name, overload_name, supported
+from .adapt_random import FILLS
+from .devices import Homes
+from .inplace import covers, functional, reshaped, written_over
 from .numbers import number
-from .overlap import clash
+from .overlap import refuse_overlap
 from .refuse import SIZE_HINT
-from .special_nodes import ASSERTIONS, CONTEXTS, DATA_SIZED, UNSAFE
+from .special_nodes import ASSERTIONS, CONTEXTS, DATA_SIZED, MOVES, UNSAFE
 from .trace import Call, CallKey, Trace
 
 
@@ -62,6 +65,7 @@ class Converter:
         self.grad = True
         self.frozen: set[str] = set()  # values computed under no_grad
         self.inert: set[str] = set()  # values through which no gradient can flow
+        self.homes = Homes()
         self.stopped: dict[str, Var] = {}
 
     def run(self) -> Converted:
@@ -133,6 +137,7 @@ class Converter:
     def _bind_root(self, node: FxNode, var: Var, origin: str) -> None:
         member = alias.root(origin, var)
         self.members[node] = member
+        self.homes.put(var, None if origin == "constant" else var)
         value = node.meta.get("val")
         if isinstance(value, torch.Tensor):
             self.storages[_storage(value)] = member
@@ -216,6 +221,7 @@ class Converter:
             target, self._args(node.args), {k: self._args(v) for k, v in node.kwargs.items()}
         )
         value = node.meta.get("val")
+        self._place(node, target, bound)
         result = adapt(self.b, target, bound, value)
         if isinstance(result, tuple):
             vals = value if isinstance(value, (tuple, list)) else (value,) * len(result)
@@ -226,6 +232,19 @@ class Converter:
         else:
             self._check(node, target, result, value)
             self.members[node] = self._member(node, target, bound, result, value, 0)
+
+    def _place(self, node: FxNode, target: Any, bound: dict[str, Any]) -> None:
+        """Say in ``device`` where the result lies, if the operator can say it."""
+        moved = op_name(target) in MOVES
+        if "device" not in bound and not moved:
+            return
+        call = self.call_of.get(node)
+        there: Any = None if call is None else call.device
+        if isinstance(there, FxNode):
+            there = self.homes.of(self.members.get(there))
+        if moved and there is self.homes.of(self.members.get(node.args[0])):  # type: ignore[arg-type]
+            there = None  # it stays where it lies
+        bound["device"] = there
 
     def _member(self, node: FxNode, target: Any, bound: Any, result: Var, val: Any, i: int) -> Any:
         if not self.grad:
@@ -281,8 +300,12 @@ class Converter:
         return "" if self.grad else "this view was made under no_grad"
 
     def _note_inert(self, result: Var, bound: dict[str, Any]) -> None:
-        operands = [v for arg in bound.values() for v in _vars_in(arg)]
+        operands = [v for k, arg in bound.items() if k != "device" for v in _vars_in(arg)]
+        self.homes.settle(result, bound.get("device"), operands)
         flows = result.value.floating and any(v.value.name not in self.inert for v in operands)
+        made = self.b.nodes[-1] if self.b.nodes else None
+        if made is not None and result.value in made.outs and get_op(made.op).kind == "creation":
+            flows = False
         if not self.grad or not flows:
             self.inert.add(result.value.name)
 
@@ -332,6 +355,11 @@ class Converter:
                 "use x.detach(), which gives a new tensor; torch.tensor(x) is x.detach().clone()",
             )
         if torch.Tag.inplace_view in target.tags:
+            view = reshaped(target)
+            if view is not None and isinstance(node.args[0], FxNode):
+                self._compute(node, view)
+                self.members[node.args[0]] = self.members[node]  # the tensor is the view now
+                return
             raise CaptureError(
                 f"{base} changes a tensor's shape in place",
                 None,
@@ -340,7 +368,7 @@ class Converter:
         call = self.call_of.get(node)
         first = node.args[0]
         member = self.members.get(first)  # type: ignore[arg-type]
-        if not isinstance(member, alias.Member):
+        if not isinstance(member, alias.Member) or not isinstance(first, FxNode):
             raise CaptureError("an in-place update of a value that is not a tensor")
         for piece, whole in self.pieces:
             if member.family is piece:
@@ -355,7 +383,7 @@ class Converter:
                 "autograd refuses this for leaves too: work on a copy (x = x.clone()) instead",
             )
         if base == "copy_" or torch.Tag.pointwise in target.tags:
-            self._refuse_overlap(node, member, call)
+            refuse_overlap(node, self.members, self.context)
         args = self._args(node.args)
         kwargs = {k: self._args(v) for k, v in node.kwargs.items()}
         old: Var = args[0]
@@ -369,8 +397,10 @@ class Converter:
         self.members[node] = member
         try:
             kind = base.removesuffix("_")
-            over = None if old.value.name in self.inert else _written_over(kind, member, bound)
-            new = over or self._functional(kind, overload, bound, old)
+            over = None if old.value.name in self.inert else written_over(kind, member, bound)
+            new = over or functional(self.b, kind, overload, bound, first.meta["val"])
+            if kind in FILLS and old.value.name not in self.inert and covers(member, old):
+                new = op.copy(old, new)
         except UnsupportedError as error:
             if member.family.origin != "buffer":
                 raise
@@ -391,44 +421,6 @@ class Converter:
         for before, after in replaced:
             if before.value.name in self.inert and new.value.name in self.inert:
                 self.inert.add(after.value.name)
-
-    def _refuse_overlap(self, node: FxNode, member: alias.Member, call: Call | None) -> None:
-        written = node.all_input_nodes[0]
-        for read in node.all_input_nodes[1:]:
-            other = self.members.get(read)
-            if not isinstance(other, alias.Member) or other.family is not member.family:
-                continue
-            if clash(written.meta["val"], read.meta["val"], self.context):
-                raise CaptureError(
-                    "an in-place update reads, in another order, the memory that it writes to",
-                    self._where(call),
-                    "read a copy (….clone()): what torch makes of it depends on its kernel",
-                )
-
-    def _functional(self, base: str, overload: str, bound: dict[str, Any], old: Var) -> Var:
-        if base == "copy":
-            source: Var = bound["src"]
-            return source
-        if base == "zero":
-            return op.zeros_like(old)
-        if base == "fill":
-            value = bound["value"]
-            if isinstance(value, Var):
-                return op.expand(
-                    op.to(value, old.dtype) if value.dtype != old.dtype else value, old.shape
-                )
-            return op.full_like(old, value)
-        if base == "bernoulli" and "p" in bound:
-            return op.bernoulli_mask(old, bound["p"])
-        packet = getattr(torch.ops.aten, base, None)
-        functional = None if packet is None else getattr(packet, overload, None)
-        if functional is None or not supported(functional):
-            raise UnsupportedError(f"the in-place operator {base}_ is not supported")
-        result = adapt(self.b, functional, bound)
-        if isinstance(result, tuple):
-            raise UnsupportedError(f"the in-place operator {base}_ is not supported")
-        out: Var = result
-        return out
 
     def _args(self, arg: Any) -> Any:
         if isinstance(arg, FxNode):
@@ -457,24 +449,6 @@ class Converter:
         if name not in self.stopped:
             self.stopped[name] = op.stop_gradient(var)
         return self.stopped[name]
-
-
-def _written_over(kind: str, member: alias.Member, bound: dict[str, Any]) -> Var | None:
-    """All of a value that has a gradient, written over: autograd sends zeros to what was there.
-
-    Where a local gradient is infinite they become NaN, so that they cannot be left out.
-    """
-    root, old = member, bound["x"]
-    while root.parent is not None:
-        root = root.parent
-    hint = old.builder.context.hint
-    if math.prod(map(hint, old.shape)) != math.prod(map(hint, root.value.shape)):
-        return None  # a part of it, which the scatter into the whole sees to
-    if kind == "zero":
-        return op.fill(old, 0)
-    if kind == "fill":
-        return op.fill(old, bound["value"])
-    return op.copy(old, bound["src"]) if kind == "copy" else None
 
 
 def _vars_in(arg: Any) -> Iterator[Var]:

@@ -254,7 +254,7 @@ def fake_inputs(leaves: list[Leaf], symbolic: bool) -> tuple[list[Any], SizeCont
                 source=ConstantSource(leaf.name),
             )
         if tensor.is_meta:
-            # programs name no device: what they create must meet the inputs on the default one
+            # what the function makes on the default device must meet it, as it will where it runs
             fake.fake_device = torch.device("cpu")
         fakes.append(fake)
     return fakes, context

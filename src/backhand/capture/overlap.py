@@ -6,13 +6,33 @@ which the kernel goes through the elements, and no program of values says the sa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.fx import Node as FxNode
 
+from ..errors import CaptureError
 from ..program.build import SizeContext
+from . import alias
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+def refuse_overlap(node: FxNode, members: Mapping[FxNode, Any], context: SizeContext) -> None:
+    """Refuse an update whose operands lie, in another order, in the memory that it writes to."""
+    written, *reads = node.all_input_nodes
+    target = members[written]
+    for read in reads:
+        other = members.get(read)
+        if not isinstance(other, alias.Member) or other.family is not target.family:
+            continue
+        if clash(written.meta["val"], read.meta["val"], context):
+            raise CaptureError(
+                "an in-place update reads, in another order, the memory that it writes to",
+                None,
+                "read a copy (….clone()): what torch makes of it depends on its kernel",
+            )
 
 
 def clash(written: torch.Tensor, read: torch.Tensor, context: SizeContext) -> bool:

@@ -82,6 +82,7 @@ _CALLS: dict[Any, tuple[str, str, str]] = {
     _T.numpy: (_READS, ".numpy()", READ_HINT),
     _T.__array__: (_READS, "numpy.asarray(tensor)", READ_HINT),
     _T.__dlpack__: (_READS, "from_dlpack(tensor)", READ_HINT),
+    _T.random_: (_NOT, ".random_()", "use torch.randint(low, high, size)"),
     _T.data_ptr: (_READS, ".data_ptr()", READ_HINT),
     _T.untyped_storage: (_READS, ".untyped_storage()", READ_HINT),
     _T.storage: (_READS, ".storage()", READ_HINT),

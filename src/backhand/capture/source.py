@@ -12,7 +12,7 @@ import os
 import sys
 import sysconfig
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
@@ -80,16 +80,18 @@ def is_own_file(filename: str) -> bool:
     return filename.startswith(_PACKAGE)
 
 
-@cache
-def _parsed(filename: str) -> _File | None:
-    lines = linecache.getlines(filename)
-    if not lines:
-        return None
+_files: dict[str, _File] = {}
+
+
+def _parsed(filename: str) -> _File:
+    known = _files.get(filename)
+    if known is not None:
+        return known
+    out = _files[filename] = _File(lines=linecache.getlines(filename))
     try:
-        tree = ast.parse("".join(lines))
+        tree = ast.parse("".join(out.lines))
     except SyntaxError:
-        return None
-    out = _File(lines=lines)
+        return out
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt) and node.end_lineno is not None:
             out.statements.append((_span(node), node))
@@ -98,11 +100,13 @@ def _parsed(filename: str) -> _File | None:
 
 
 def forget_sources() -> None:
-    """Drop parsed files, so that an edited target is read again."""
-    _parsed.cache_clear()
-    _positions.cache_clear()
-    owner_at.cache_clear()
+    """Drop what was parsed from files that have changed, so that an edited target is read again."""
     linecache.checkcache()
+    changed = [name for name, file in _files.items() if linecache.getlines(name) != file.lines]
+    for name in changed:
+        del _files[name]
+    if changed:
+        owner_at.cache_clear()
 
 
 def _span(node: ast.expr | ast.stmt) -> Span:
@@ -110,7 +114,7 @@ def _span(node: ast.expr | ast.stmt) -> Span:
     return Span(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
 
 
-@cache
+@lru_cache(1024)
 def _positions(code: CodeType) -> tuple[tuple[int | None, ...], ...]:
     return tuple(code.co_positions())
 
@@ -123,7 +127,7 @@ def span_of(code: CodeType, lasti: int) -> Span | None:
     return Span(line, col, end_line, end_col)
 
 
-@cache
+@lru_cache(4096)
 def owner_at(code: CodeType, lasti: int) -> Owner:
     """The statement and the names that the value computed at this instruction goes to."""
     filename = code.co_filename
@@ -133,7 +137,7 @@ def owner_at(code: CodeType, lasti: int) -> Owner:
     anonymous = Owner(
         (filename, line, 0, 0, 0), (filename, line, 0), (), False, Location(_short(filename), line)
     )
-    if span is None or parsed is None:
+    if span is None or not parsed.statements:
         return anonymous
     best: tuple[Span, ast.stmt] | None = None
     for candidate, node in parsed.statements:
@@ -289,7 +293,7 @@ def location_of_error(error: BaseException) -> Location | None:
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if is_user_file(code.co_filename) and _parsed(code.co_filename) is not None:
+        if is_user_file(code.co_filename) and _parsed(code.co_filename).lines:
             found = owner_at(code, trace.tb_lasti).where
         trace = trace.tb_next
     return found
@@ -300,7 +304,7 @@ def current_location() -> Location | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename != _CALLER:
         code = frame.f_code
-        if is_user_file(code.co_filename) and _parsed(code.co_filename) is not None:
+        if is_user_file(code.co_filename) and _parsed(code.co_filename).lines:
             return owner_at(code, frame.f_lasti).where
         frame = frame.f_back
     return None

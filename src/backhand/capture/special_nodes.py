@@ -34,6 +34,10 @@ DATA_SIZED = frozenset(
         "argwhere",
     }
 )
+# Operators that may move a tensor to another device.
+MOVES = frozenset({"to", "_to_copy", "type_as", "lift_fresh", "lift_fresh_copy"})
+# In-place views that torch's composites use; they change a tensor's shape and nothing else.
+RESHAPES = frozenset({"squeeze_", "unsqueeze_", "transpose_", "t_"})
 _AUTOCAST = (
     "torch.autocast",
     "leave it out and cast where you want to: x.to(torch.bfloat16) @ w.to(torch.bfloat16)",

@@ -6,6 +6,7 @@ for every call which of the user's statements made it, and refuses what a graph 
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import sys
@@ -32,6 +33,8 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import BackhandError, CaptureError, InternalError, LocatedError, Location
 from . import source
+from .definitions import DEFINITIONS, FUNCTIONS
+from .devices import DeviceReads
 from .ranges import SymbolicRange, sizes_understood, with_tensors
 from .refuse import BRANCH_HINT, SEED_HINT, Refusals, machinery_refused
 from .watch import RandomWatch
@@ -62,7 +65,8 @@ class Call:
     """One call of a torch function: the user's frames (innermost first) and the graph nodes made.
 
     ``results`` are the nodes of the tensors it gave back, in order; ``None`` for one that another
-    call had made.
+    call had made. ``device`` is where it makes tensors: the node of one that lies there, a name, or
+    ``None`` for torch's default.
     """
 
     index: int
@@ -70,6 +74,7 @@ class Call:
     frames: tuple[FrameNote, ...]
     nodes: list[torch.fx.Node]
     results: list[torch.fx.Node | None]
+    device: torch.fx.Node | str | None = None
 
 
 @dataclass
@@ -123,6 +128,7 @@ class CaptureMode(TorchFunctionMode):
         self.random = RandomWatch()
         self.calls: list[Call] = []
         self.counter = CallCounter()
+        self.devices = DeviceReads()
         self.size_names: dict[Any, str] = {}
         self._sizes_read = True
         self._serials: dict[int, int] = {}
@@ -157,18 +163,27 @@ class CaptureMode(TorchFunctionMode):
             args = (args[0], with_tensors(args[1]), *args[2:])
         elif any(isinstance(a, SymbolicRange) for a in args):
             args = tuple(a.concrete() if isinstance(a, SymbolicRange) else a for a in args)
-        out = _called(func, args, kwargs)
+        there: Any = self.devices.of_call(func, args, kwargs)
+        if isinstance(there, torch.Tensor):
+            there = _node_of(there, proxy_mode.tracer)
+        out = _called(_without_data(func), args, kwargs)
         made = []
         node = graph._root.prev
         while node is not before:
             made.append(node)
             node = node.prev
         if made:
-            self._record(key, frame, made[::-1], out, proxy_mode.tracer)
+            self._record(key, frame, made[::-1], out, proxy_mode.tracer, there)
         return out
 
     def _record(
-        self, key: CallKey, frame: FrameType, made: list[torch.fx.Node], out: Any, tracer: Any
+        self,
+        key: CallKey,
+        frame: FrameType,
+        made: list[torch.fx.Node],
+        out: Any,
+        tracer: Any,
+        device: Any,
     ) -> None:
         frames = source.user_frames(frame, self.stop)
         if self._sizes_read:
@@ -178,10 +193,9 @@ class CaptureMode(TorchFunctionMode):
         results: list[torch.fx.Node | None] = []
         for tensor in (out,) if isinstance(out, torch.Tensor) else pytree.tree_leaves(out):
             if isinstance(tensor, torch.Tensor):
-                slot = get_proxy_slot(tensor, tracer, None)
-                node = getattr(getattr(slot, "proxy", None), "node", None)
+                node = _node_of(tensor, tracer)
                 results.append(node if node in own else None)
-        call = Call(len(self.calls), key, self._notes(frames), made, results)
+        call = Call(len(self.calls), key, self._notes(frames), made, results, device)
         self.calls.append(call)
         whose = self.random.drawn()
         if whose:
@@ -229,6 +243,20 @@ def _called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return func(*args, **kwargs)
 
 
+def _without_data(func: Any) -> Any:
+    try:
+        return FUNCTIONS.get(func, func)
+    except TypeError:  # not hashable, so not one of them
+        return func
+
+
+def _node_of(tensor: torch.Tensor, tracer: Any) -> torch.fx.Node | None:
+    """The graph's node for a tensor that the tracer knows."""
+    slot = get_proxy_slot(tensor, tracer, None)
+    node: torch.fx.Node | None = getattr(getattr(slot, "proxy", None), "node", None)
+    return node
+
+
 @cache
 def composites() -> dict[Any, Callable[..., Any]]:
     """Every ATen operator that torch itself defines by other operators, with that definition."""
@@ -267,10 +295,10 @@ def trace(
     def run(*args: Any) -> Any:
         recorder = CaptureMode(sys._getframe(0), module_paths, refusals)
         mode.append(recorder)
-        with recorder:
+        with recorder, recorder.devices:
             return function(*args)
 
-    decompose = {op: how for op, how in composites().items() if op not in keep}
+    decompose = {op: how for op, how in composites().items() if op not in keep} | DEFINITIONS
     state = torch.get_rng_state()
     try:
         with _undisturbed(), sizes_understood(namespaces), machinery_refused(refusals):
@@ -306,10 +334,14 @@ def trace(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Autograd on, whatever mode the caller is in, torch's log quiet, and oneDNN off.
+    """Autograd on, whatever mode the caller is in, torch's log quiet, oneDNN and the collector off.
 
-    With oneDNN an LSTM layer would be one kernel, which says nothing about what it computes.
+    With oneDNN an LSTM layer would be one kernel, which says nothing about what it computes. What
+    the collector finds may have a finaliser that switches autograd, as a generator left inside
+    no_grad has: the trace would hold that switch.
     """
+    collecting = gc.isenabled()
+    gc.disable()
     onednn = torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
     log = logging.getLogger("torch._subclasses.fake_tensor")
@@ -321,6 +353,8 @@ def _undisturbed() -> Iterator[None]:
     finally:
         torch._C._set_mkldnn_enabled(onednn)
         log.setLevel(level)
+        if collecting:
+            gc.enable()
 
 
 # Words that say how capture works rather than what is wrong with the user's line.

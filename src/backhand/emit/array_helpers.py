@@ -41,6 +41,24 @@ def _places(index, axis):
     return tuple(grid)
 
 
+def _diagonal_scatter(x, src, offset=0, dim1=0, dim2=1):
+    if not src.size:
+        return x
+    moved = np.moveaxis(x, (dim1, dim2), (-2, -1))
+    row = np.clip(np.arange(moved.shape[-2]) + min(offset, 0), 0, src.shape[-1] - 1)
+    on = np.eye(*moved.shape[-2:], offset, dtype=bool)
+    return np.moveaxis(np.where(on, src[..., row, None], moved), (-2, -1), (dim1, dim2))
+
+
+def _linalg_solve_triangular(x, B, upper, left=True, unitriangular=False):
+    one = np.eye(x.shape[-1], dtype=x.dtype)
+    x = np.triu(x) if upper else np.tril(x)
+    x = np.where(one == 1, one, x) if unitriangular else x
+    if left:
+        return np.linalg.solve(x, B)
+    return np.linalg.solve(x.swapaxes(-1, -2), B.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
 def _flatten(x, start_dim=0, end_dim=-1):
     rank = max(x.ndim, 1)
     first, last = start_dim % rank, end_dim % rank

@@ -69,6 +69,7 @@ hardsigmoid     | np.clip(x + 3, 0, 6) / 6
 to              | x.astype(dtype)
 stored          | x.astype(dtype)
 clone           | x
+to_device       | x
 contiguous      | x
 stop_gradient   | x
 copy            | np.broadcast_to(src, out_shape)
@@ -141,6 +142,11 @@ vdot            | x @ other
 linalg_cross    | np.cross(x, other, axis=dim)
 trace           | np.trace(x)
 linalg_inv      | np.linalg.inv(A)
+linalg_det      | np.linalg.det(A)
+linalg_slogdet  | np.linalg.slogdet(A)
+linalg_cholesky | np.linalg.cholesky(x, upper=upper)
+linalg_qr       | np.linalg.qr(A, mode)
+linalg_eigh     | np.linalg.eigh(x, UPLO)
 
 view            | x.reshape(*size)
 reshape         | x.reshape(*shape)
@@ -181,12 +187,14 @@ fractional_max_pool2d fractional_max_pool3d grid_sample affine_grid_generator in
     | the library has no such operator on images | use reshape, slices and mean, or max_pool2d
 multi_margin_loss multilabel_margin_loss_forward pdist cdist_forward trilinear euclidean_dist \
     dist renorm | the library has no counterpart | write its formula
-linalg_solve linalg_solve_triangular linalg_matrix_exp linalg_lu_factor linalg_lu_solve \
+linalg_solve linalg_matrix_exp linalg_lu_factor linalg_lu_solve linalg_pinv \
     | it rests on a factorisation that the library does not share | use torch.linalg.inv and @
 transposed1d transposed2d transposed3d \
     | transposed convolutions have no spelling yet | keep this module in torch
-masked_scatter diagonal_scatter put rand randn bernoulli \
+masked_scatter put scatter_reduce index_reduce multinomial rrelu_with_noise \
     | the library has no counterpart | use where, index_put, or rand_like of a tensor
+linalg_svd | it chooses other signs of the singular vectors than torch does \
+    | use torch.linalg.eigh(x.mT @ x), or keep this module in torch
 flash_attention | it is a kernel of torch's own | emit the plain spelling
 {jax} special_erfcx | jax.scipy.special has no erfcx | write torch.exp(x * x) * torch.erfc(x)
 """

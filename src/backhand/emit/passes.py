@@ -109,7 +109,7 @@ def roots(program: Program) -> dict[str, str]:
     found = {v.name: v.name for v in program.inputs}
     for node in program.nodes():
         aliases = get_op(node.op).kind == "view" or node.op in (
-            "identity", "stop_gradient", "contiguous", "to"
+            "identity", "stop_gradient", "contiguous", "to", "to_device"
         )
         first = next(node.operands(), None)
         for out in node.outs:

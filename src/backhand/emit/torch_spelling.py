@@ -22,8 +22,8 @@ def _call(p: Speaker, op: Op, node: Node) -> Piece:
                 [whole] if whole else [p.piece(a)[0] for a in _spread(op, node, arg)]
             )
         else:
-            texts.append(p.argument(name, arg))
-    texts += [f"{k}={p.argument(k, v)}" for k, v in keywords.items()]
+            texts.append(_argument(p, name, arg))
+    texts += [f"{k}={_argument(p, k, v)}" for k, v in keywords.items()]
     if op.spelling == "method" or op.spelling.startswith("."):
         method = op.name if op.spelling == "method" else op.spelling[1:]
         receiver = wrap(p.piece(positional[0]), ATOM)
@@ -31,7 +31,18 @@ def _call(p: Speaker, op: Op, node: Node) -> Piece:
             # a tensor of zeros that was made for this and has no name may be written to
             method += "_" if node.args[0].name in p.fresh else ""
         return f"{receiver}.{method}({', '.join(texts[1:])})", ATOM
+    if op.spelling.startswith("new."):
+        of = node.args[0]
+        made = isinstance(of, Value) and of.name in p.fresh  # for this, and has no name
+        blank = wrap(p.piece(of), ATOM) if made else f"torch.empty_like({texts[0]})"
+        return f"{blank}{op.spelling.removeprefix('new')}({', '.join(texts[1:])})", ATOM
     return f"{op.spelling}({', '.join(texts)})", ATOM
+
+
+def _argument(p: Speaker, name: str, arg: Any) -> str:
+    if name == "device" and isinstance(arg, Value):
+        return f"{wrap(p.piece(arg), ATOM)}.device"
+    return p.argument(name, arg)
 
 
 def _spread(op: Op, node: Node, sizes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -103,12 +114,14 @@ def _einsum(p: Speaker, node: Node) -> Piece:
 
 
 def _arange(p: Speaker, node: Node) -> Piece:
-    start, end, step, dtype = node.args
+    start, end, step, dtype, device = node.args
     parts = [p.piece(a)[0] for a in (start, end, step)]
     if step == 1:
         parts = parts[1:2] if start == 0 else parts[:2]
     if dtype is not None:
         parts.append(f"dtype=torch.{dtype}")
+    if device is not None:
+        parts.append(f"device={_argument(p, 'device', device)}")
     return f"torch.arange({', '.join(parts)})", ATOM
 
 
@@ -127,7 +140,7 @@ def swaps_a_matrix(node: Node) -> bool:
 
 
 def _full(p: Speaker, node: Node) -> Piece:
-    size, fill, dtype = node.args
+    size, fill, dtype, device = node.args
     kind = None
     if isinstance(fill, (bool, int, float)) and fill in (0, 1):
         kind = "ones" if fill else "zeros"
@@ -136,12 +149,8 @@ def _full(p: Speaker, node: Node) -> Piece:
         kind = "full"
         texts.append(p.piece(fill)[0])
     texts += [] if dtype is None else [f"dtype=torch.{dtype}"]
+    texts += [] if device is None else [f"device={_argument(p, 'device', device)}"]
     return f"torch.{kind}({', '.join(texts)})", ATOM
-
-
-def _mask(p: Speaker, node: Node) -> Piece:
-    x, keep = (p.piece(a)[0] for a in node.args)
-    return f"torch.empty_like({x}).bernoulli_({keep})", ATOM
 
 
 def _copy(p: Speaker, node: Node) -> Piece:
@@ -158,7 +167,6 @@ CUSTOM: dict[str, Callable[[Speaker, Node], Piece]] = {
     "arange": _arange,
     "t": transposed,
     "full": _full,
-    "bernoulli_mask": _mask,
     "copy": _copy,
 }
 

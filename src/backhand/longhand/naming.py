@@ -48,7 +48,11 @@ NOUNS = {
     "native_group_norm": "normed",
     "native_batch_norm": "normed",
     "bernoulli_mask": "mask",
-    "randn_like": "noise",
+    **dict.fromkeys(
+        ("rand", "rand_like", "randn", "randn_like", "uniform", "normal", "exponential",
+         "normal_around", "normal_of_size"),
+        "noise",
+    ),
     "max_pool2d_with_indices": "pooled",
     "max_pool3d_with_indices": "pooled",
     "convolution": "conv",

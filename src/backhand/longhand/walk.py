@@ -7,7 +7,7 @@ adding up uses and casting to the operand's dtype live here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,9 +43,16 @@ def active_values(program: Program, wrt: Collection[str]) -> set[str]:
     for node in program.nodes():
         if node.op in NONDIFFERENTIABLE:
             continue
-        if any(v.name in active for v in node.operands()):
+        if any(v.name in active for v in _flowing(node)):
             active.update(out.name for out in node.outs if out.floating)
     return active
+
+
+def _flowing(node: Node) -> Iterator[Value]:
+    """The operands of a node, without one whose device alone is read."""
+    for p, arg in zip(get_op(node.op).params, node.args, strict=True):
+        if p.name != "device":
+            yield from values_in(arg)
 
 
 def backward(
@@ -214,7 +221,7 @@ class _Walk:
         return {
             p.name
             for p, arg in zip(row.params, node.args, strict=True)
-            if any(v.name in self.active for v in values_in(arg))
+            if p.name != "device" and any(v.name in self.active for v in values_in(arg))
         }
 
     def _add(self, operand: Value, gradient: Var) -> None:

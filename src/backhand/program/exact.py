@@ -73,7 +73,10 @@ def relative_distance(a: Array, b: Array) -> float:
 def _results(
     op: Op, node: Node, space: Mapping[str, Array], sizes: Mapping[str, int]
 ) -> tuple[Any, ...]:
-    args = [_bound(a, space, sizes) for a in node.args]
+    args = [
+        None if p.name == "device" else _bound(a, space, sizes)
+        for p, a in zip(op.params, node.args, strict=True)
+    ]
     floating = any(v.floating for v in node.outs)
     if floating or any(map(_holds_reals, args)):
         if op.name in NONE:

@@ -23,7 +23,7 @@ MASKS = frozenset({"condition", "mask"})
 _SIGNED_ZEROS = "it tells signed zeros apart, and a real zero has no sign"
 _FLOATS = "it is about the floats themselves"
 _WEIGHTS = "the NumPy reference computes its weights in floats"
-_SYSTEMS = "NumPy solves linear systems in floats"
+_SYSTEMS = "NumPy solves linear systems, and takes matrices apart, in floats"
 _UNWRITTEN = "nobody has needed it"
 NONE: dict[str, str] = {
     **UNSUPPORTED,
@@ -42,7 +42,10 @@ NONE: dict[str, str] = {
         _WEIGHTS,
     ),
     **dict.fromkeys(
-        ("linalg_inv", "linalg_solve", "linalg_solve_triangular", "linalg_lu_solve"), _SYSTEMS
+        ("linalg_inv", "linalg_solve", "linalg_solve_triangular", "linalg_lu_solve",
+         "linalg_lu_factor", "linalg_cholesky", "linalg_det", "linalg_slogdet", "linalg_eigh",
+         "linalg_svd", "linalg_qr", "linalg_pinv"),
+        _SYSTEMS,
     ),
     **dict.fromkeys(
         ("mvlgamma", "igamma", "igammac", "special_zeta", "multilabel_margin_loss_forward"),
@@ -107,7 +110,7 @@ def _to(x: Array, dtype: str) -> Array:
     return np.asarray(each(lambda a: int(mpf_of(a)))(x), dtype=wanted)
 
 
-def _arange(start: Any, end: Any, step: Any, dtype: Any) -> Array:
+def _arange(start: Any, end: Any, step: Any, dtype: Any, device: Any) -> Array:
     count = int(MP.ceil(mpf_of((real(end) - start) / real(step))))
     return real(start) + np.arange(max(count, 0)) * real(step)
 

@@ -30,6 +30,10 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 def invoke(op: Op, args: tuple[Any, ...]) -> Any:
     """Run ``op`` on tensors and plain numbers, arguments in the table's order."""
+    args = tuple(
+        a.device if p.name == "device" and isinstance(a, torch.Tensor) else a
+        for p, a in zip(op.params, args, strict=True)
+    )
     if op.spelling == "custom":
         return CUSTOM[op.name](*args)
     args = tuple(
@@ -44,6 +48,9 @@ def invoke(op: Op, args: tuple[Any, ...]) -> Any:
     if op.spelling == "method" or op.spelling.startswith("."):
         method = op.name if op.spelling == "method" else op.spelling[1:]
         return getattr(positional[0], method)(*positional[1:], **keywords)
+    if op.spelling.startswith("new."):
+        fill = getattr(torch.empty_like(positional[0]), op.spelling.removeprefix("new."))
+        return fill(*positional[1:], **keywords)
     return resolve(op.spelling)(*positional, **keywords)
 
 
@@ -77,11 +84,12 @@ def _select(x: torch.Tensor, dim: int, index: Any) -> torch.Tensor:
     return x.select(dim, index)
 
 
-def _arange(start: Any, end: Any, step: Any, dtype: str | None) -> torch.Tensor:
+def _arange(start: Any, end: Any, step: Any, dtype: str | None, device: Any) -> torch.Tensor:
     kind = None if dtype is None else dtype_of(dtype)
     if isinstance(start, int) and start == 0 and step == 1:
-        return torch.arange(end, dtype=kind)  # the only form whose length stays symbolic
-    return torch.arange(start, end, step, dtype=kind)
+        # the only form whose length stays symbolic
+        return torch.arange(end, dtype=kind, device=device)
+    return torch.arange(start, end, step, dtype=kind, device=device)
 
 
 CUSTOM: dict[str, Callable[..., Any]] = {
@@ -93,7 +101,6 @@ CUSTOM: dict[str, Callable[..., Any]] = {
     "select": _select,
     "arange": _arange,
     "copy": lambda x, src: x.clone().copy_(src),
-    "bernoulli_mask": lambda x, p: torch.empty_like(x).bernoulli_(p),
 }
 
 

@@ -109,13 +109,18 @@ def map_arg(arg: Any, fn: Callable[[Value], Any]) -> Any:
 
 
 def without_dead_nodes(program: Program, keep: set[str] | None = None) -> Program:
-    """The program without nodes whose outputs nobody reads (``keep``: names to keep as well)."""
+    """The program without nodes whose outputs nobody reads (``keep``: names to keep as well).
+
+    Random numbers that nobody reads are drawn all the same: those after them depend on it.
+    """
+    from .ops import get_op
+
     wanted = {v.name for v in program.outputs} | (keep or set())
     steps: list[Step] = []
     for step in reversed(program.steps):
         nodes: list[Node] = []
         for node in reversed(step.nodes):
-            if any(out.name in wanted for out in node.outs):
+            if any(out.name in wanted for out in node.outs) or get_op(node.op).random:
                 nodes.append(node)
                 wanted.update(v.name for v in node.operands())
         if nodes:

@@ -52,9 +52,14 @@ RESULT_NAMES: dict[str, tuple[str, ...]] = {
         ("", "indices"),
     ),
     "flash_attention": ("", "logsumexp"),
+    "rrelu_with_noise": ("", "slopes"),
     "nll_loss_forward": ("", "total_weight"),
     "nll_loss2d_forward": ("", "total_weight"),
     "var_mean": ("var", "mean"),
+    "linalg_slogdet": ("sign", "logabsdet"),
+    "linalg_svd": ("U", "S", "Vh"),
+    "linalg_qr": ("Q", "R"),
+    "linalg_eigh": ("eigenvalues", "eigenvectors"),
     "std_mean": ("std", "mean"),
     "aminmax": ("min", "max"),
 }
@@ -77,7 +82,8 @@ class Param:
 class Op:
     """One row of the table.
 
-    ``spelling`` is an infix or prefix sign, ``method`` (or ``.name``), a dotted torch function, or
+    ``spelling`` is an infix or prefix sign, ``method`` (or ``.name``), ``new.name_`` (a method that
+    fills a fresh tensor in the likeness of the first argument), a dotted torch function, or
     ``custom``. ``outs`` is the number of values, 0 for a list of a length that the arguments
     decide. ``spread`` names an argument whose tuple is written out (``x.view(n, 3)``).
     """

@@ -136,6 +136,35 @@ def _unfold_backward(g: Array, sizes: tuple[int, ...], dim: int, size: int, step
     return out
 
 
+_JOIN: dict[str, Any] = {
+    "sum": (np.add, 0.0),
+    "mean": (np.add, 0.0),
+    "prod": (np.multiply, 1.0),
+    "amax": (np.maximum, -np.inf),
+    "amin": (np.minimum, np.inf),
+}
+
+
+def _reduce_at(whole: bool) -> Reference:
+    def reduce(
+        x: Array, dim: int, index: Array, src: Array, reduce: str, include_self: bool
+    ) -> Array:
+        at = places(index, dim) if whole else _along(dim, index, x.ndim)
+        values = src[tuple(slice(n) for n in index.shape)] if whole else src
+        join, neutral = _JOIN[reduce]
+        out = np.array(x)
+        if not include_self:
+            out[at] = neutral
+        join.at(out, at, values)
+        if reduce == "mean":
+            count = np.zeros_like(out)
+            np.add.at(count, at, np.ones_like(values))
+            out = out / np.maximum(count + include_self, 1)
+        return out
+
+    return reduce
+
+
 REFERENCES: dict[str, Reference] = {
     "index": _index,
     "index_put": index_put,
@@ -155,6 +184,8 @@ REFERENCES: dict[str, Reference] = {
     "slice_scatter": _slice_scatter,
     "select_scatter": _select_scatter,
     "diagonal_scatter": _diagonal_scatter,
+    "scatter_reduce": _reduce_at(True),
+    "index_reduce": _reduce_at(False),
     "masked_scatter": _masked_scatter,
     "unfold_backward": _unfold_backward,
 }

@@ -148,6 +148,20 @@ def _pdist_backward(g: Array, x: Array, p: float, y: Array) -> Array:
     return out
 
 
+def _cholesky(x: Array, upper: bool) -> Array:
+    if upper:
+        return np.swapaxes(np.linalg.cholesky(np.swapaxes(x, -1, -2)), -1, -2)
+    return np.linalg.cholesky(x)
+
+
+def _pinv(x: Array, atol: Any, rtol: Any, hermitian: bool) -> Array:
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    relative = max(x.shape[-2:]) * np.finfo(x.dtype).eps if rtol is None and atol is None else rtol
+    bound = np.maximum(0 if atol is None else atol, (relative or 0) * s.max(-1, keepdims=True))
+    inverse = np.where(s > bound, 1 / s, 0)
+    return np.asarray((np.swapaxes(vh, -1, -2) * inverse[..., None, :]) @ np.swapaxes(u, -1, -2))
+
+
 REFERENCES: dict[str, Reference] = {
     "matmul": np.matmul,
     "einsum": lambda equation, operands: np.einsum(equation, *operands),
@@ -165,6 +179,13 @@ REFERENCES: dict[str, Reference] = {
     "linalg_cross": _cross,
     "trace": np.trace,
     "linalg_inv": np.linalg.inv,
+    "linalg_cholesky": _cholesky,
+    "linalg_det": np.linalg.det,
+    "linalg_slogdet": lambda a: tuple(np.linalg.slogdet(a)),
+    "linalg_svd": lambda a, full: tuple(np.linalg.svd(a, full_matrices=full)),
+    "linalg_qr": lambda a, mode: tuple(np.linalg.qr(a, mode)),
+    "linalg_pinv": _pinv,
+    "linalg_eigh": lambda a, uplo: tuple(np.linalg.eigh(a, uplo)),
     "linalg_solve": _solve,
     "linalg_solve_triangular": _solve_triangular,
     "linalg_matrix_exp": _matrix_exp,

@@ -124,13 +124,13 @@ def _dtype(dtype: str | None, default: Any) -> Any:
     return default if dtype is None else numpy_dtype(dtype)
 
 
-def _arange(start: Any, end: Any, step: Any, dtype: str | None) -> Array:
+def _arange(start: Any, end: Any, step: Any, dtype: str | None, device: Any) -> Array:
     if dtype is None:
         return np.arange(start, end, step)
     return np.arange(start, end, step, dtype=numpy_dtype(dtype))
 
 
-def _full(size: Sequence[int], value: Any, dtype: str | None) -> Array:
+def _full(size: Sequence[int], value: Any, dtype: str | None, device: Any) -> Array:
     return np.full(size, value, dtype=_dtype(dtype, None))
 
 
@@ -162,9 +162,10 @@ REFERENCES: dict[str, Reference] = {
     "diag_embed": _diag_embed,
     "arange": _arange,
     "full": _full,
+    "to_device": lambda x, device: x,
     "zeros_like": np.zeros_like,
     "ones_like": np.ones_like,
     "full_like": lambda x, value: np.full_like(x, value),
     "new_zeros": lambda x, size: np.zeros(size, dtype=x.dtype),
-    "eye": lambda n, m, dtype: np.eye(n, m, dtype=_dtype(dtype, np.float32)),
+    "eye": lambda n, m, dtype, device: np.eye(n, m, dtype=_dtype(dtype, np.float32)),
 }

@@ -168,6 +168,13 @@ vdot(x, other)                                      | torch.vdot
 linalg_cross(x, other, *, dim=-1)                   | torch.linalg.cross
 trace(x)                                            | method
 linalg_inv(A)                                       | torch.linalg.inv
+linalg_cholesky(x, *, upper=False)                  | torch.linalg.cholesky
+linalg_det(A)                                       | torch.linalg.det
+linalg_slogdet(A)                                   | torch.linalg.slogdet | outs=2
+linalg_svd(A, full_matrices=True)                   | torch.linalg.svd | outs=3
+linalg_qr(A, mode='reduced')                        | torch.linalg.qr | outs=2
+linalg_pinv(x, *, atol=None, rtol=None, hermitian=False) | torch.linalg.pinv
+linalg_eigh(x, UPLO='L')                            | torch.linalg.eigh | outs=2
 linalg_solve(A, B, *, left=True)                    | torch.linalg.solve
 linalg_solve_triangular(x, B, *, upper, left=True, unitriangular=False) | torch.linalg.solve_triangular
 linalg_matrix_exp(x)                                | torch.linalg.matrix_exp
@@ -200,6 +207,7 @@ roll(x, shifts, dims=())                | method
 rot90(x, k, dims)                       | method
 repeat(x, repeats)                      | method | spread=repeats
 diag_embed(x, offset=0, dim1=-2, dim2=-1) | torch.diag_embed
+to_device(x, device)                    | .to
 
 [index]
 index(x, indices)                                       | custom
@@ -214,6 +222,8 @@ take(x, index)                                          | method
 put(x, index, source, *, accumulate=False)              | method
 scatter(x, dim, index, src)                             | method
 scatter_add(x, dim, index, src)                         | method
+scatter_reduce(x, dim, index, src, reduce, *, include_self=True) | method
+index_reduce(x, dim, index, source, reduce, *, include_self=True) | method
 embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False) | torch.embedding
 one_hot(x, num_classes=-1)                              | torch.nn.functional.one_hot
 slice_scatter(x, src, *, dim=0, start=None, end=None, step=1) | method
@@ -222,21 +232,35 @@ diagonal_scatter(x, src, *, offset=0, dim1=0, dim2=1)   | method
 masked_scatter(x, mask, source)                         | method
 
 [creation]
-arange(start, end, step=1, *, dtype=None)               | custom
-full(size, fill_value, *, dtype=None)                   | torch.full
+arange(start, end, step=1, *, dtype=None, device=None)  | custom
+full(size, fill_value, *, dtype=None, device=None)      | torch.full
 zeros_like(x)                                           | torch.zeros_like
 ones_like(x)                                            | torch.ones_like
 full_like(x, fill_value)                                | torch.full_like
 new_zeros(x, size)                                      | method
-eye(n, m, *, dtype=None)                                | torch.eye
+eye(n, m, *, dtype=None, device=None)                   | torch.eye
 
 [random]
-bernoulli_mask(x, p)                                    | custom
+bernoulli_mask(x, p)                                    | new.bernoulli_
+uniform(x, low=0.0, high=1.0)                           | new.uniform_
+normal(x, mean=0.0, std=1.0)                            | new.normal_
+log_normal(x, mean=1.0, std=2.0)                        | new.log_normal_
+exponential(x, lambd=1.0)                               | new.exponential_
+cauchy(x, median=0.0, sigma=1.0)                        | new.cauchy_
+geometric(x, p)                                         | new.geometric_
 rand_like(x)                                            | torch.rand_like
 randn_like(x)                                           | torch.randn_like
-rand(size, *, dtype=None)                               | torch.rand
-randn(size, *, dtype=None)                              | torch.randn
+rand(size, *, dtype=None, device=None)                  | torch.rand
+randn(size, *, dtype=None, device=None)                 | torch.randn
+randint(low, high, size, *, dtype=None, device=None)    | torch.randint
+randint_like(x, low, high)                              | torch.randint_like
+randperm(n, *, dtype=None, device=None)                 | torch.randperm
+normal_of_size(mean, std, size, *, dtype=None, device=None) | torch.normal
+normal_around(mean, std)                                | torch.normal
+poisson(x)                                              | torch.poisson
+multinomial(x, num_samples, replacement=False)          | method
 bernoulli(x)                                            | method
+rrelu_with_noise(x, noise, lower, upper, training)      | torch.ops.aten.rrelu_with_noise_functional | outs=2
 
 [composite]
 softmax(x, dim, dtype=None)                             | method

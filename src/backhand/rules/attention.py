@@ -73,7 +73,7 @@ def _attention_backward(
         scores = scores + attn_mask
     if is_causal:
         rows, columns = query.shape[-2], key.shape[-2]
-        ones = op.full((rows, columns), True, dtype="bool", builder=query.builder)
+        ones = op.full((rows, columns), True, dtype="bool", device=query)
         future = op.triu(ones, 1).called("future")
         scores = op.masked_fill(scores.called("scores"), future, -math.inf)
     probs = op.safe_softmax(scores, -1) if attn_mask is not None else op.softmax(scores, -1)

@@ -35,6 +35,7 @@ class T:
 
     ``kind``: ``normal``, ``positive``, ``above`` (above 1), ``unit`` (inside (-1, 1)),
     ``open`` (inside (0, 1)), ``bool``,
+    ``definite`` (matrices that are symmetric and positive definite),
     ``index`` (integers below ``high``), ``distinct`` (no two elements equal), ``ties`` (many equal
     elements), ``special`` (signed zeros, infinities, NaN and the operator's kinks).
     """

@@ -109,3 +109,7 @@ def _diag_embed(c: Context) -> Gradients:
     return {"x": op.diagonal(c.g, c["offset"], c["dim1"], c["dim2"])}
 
 
+@rule("to_device", (sample(T((3, 4)), T((2,), grad=False)), sample(T((3, 4)), "cpu")),
+      tex={"x": "1"})
+def _to_device(c: Context) -> Gradients:
+    return {"x": op.to_device(c.g, c.x)}

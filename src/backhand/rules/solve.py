@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..program.build import Var, op
+from ..program.ops import get_op
 from .base import Context, Gradients, T, kernel, rule, sample
 from .linalg import swapped
 
@@ -43,6 +44,16 @@ def _solve(c: Context) -> Gradients:
     return out
 
 
+def solve_triangular(
+    a: Var, b: Var, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Var:
+    """A triangular system whose solution has the shape of ``b``, which torch cannot always tell."""
+    row = get_op("linalg_solve_triangular")
+    how = {"upper": upper, "left": left, "unitriangular": unitriangular}
+    out: Var = b.builder.emit(row, row.bind((a, b), how), b.fake)
+    return out
+
+
 @rule(
     "linalg_solve_triangular",
     (
@@ -56,9 +67,7 @@ def _solve(c: Context) -> Gradients:
 )
 def _solve_triangular(c: Context) -> Gradients:
     a, y, left, upper, unit = c.x, c.y, c["left"], c["upper"], c["unitriangular"]
-    g_b = op.linalg_solve_triangular(
-        swapped(a), c.g, upper=not upper, left=left, unitriangular=unit
-    )
+    g_b = solve_triangular(swapped(a), c.g, not upper, left, unit)
     out: dict[str, Var] = {"B": g_b}
     if c.needs("x"):
         g_a = -(g_b @ swapped(y)) if left else -(swapped(y) @ g_b)

@@ -89,7 +89,7 @@ def _polygamma(c: Context) -> Gradients:
 )
 def _mvlgamma(c: Context) -> Gradients:
     p = c["p"]
-    steps = op.arange(-p / 2.0 + 0.5, 0.5, 0.5, dtype=c.x.dtype, builder=c.x.builder)
+    steps = op.arange(-p / 2.0 + 0.5, 0.5, 0.5, dtype=c.x.dtype, device=c.x)
     return {"x": c.g * op.sum(op.digamma(steps + op.unsqueeze(c.x, -1)), -1)}
 
 
