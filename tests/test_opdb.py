@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from backhand.errors import ProgramError, UnsupportedError
+from backhand.program.build import op
 from benchmarks import opdb
 
 SAMPLES = 4
@@ -132,6 +135,10 @@ def test_an_error_of_ours_in_the_words_of_a_refusal_is_a_crash(
     def stumble(*args: object) -> None:
         raise TypeError("a slip in an adapter")
 
-    monkeypatch.setattr(convert, "adapt", stumble)
-    entry = opdb.judge("sin", database["sin"], 1)
-    assert entry.counts["CRASH"] == 1 and "cannot be captured (TypeError)" in entry.faults[0]
+    def differ(b: object, target: object, bound: dict[str, Any], known: object) -> Any:
+        return op.sum(bound["x"])
+
+    for slip, words in ((stumble, "TypeError: a slip in"), (differ, "sin was captured as")):
+        monkeypatch.setattr(convert, "adapt", slip)
+        entry = opdb.judge("sin", database["sin"], 1)
+        assert entry.counts["CRASH"] == 1 and words in entry.faults[0]

@@ -247,6 +247,36 @@ def test_updated_parameters_are_used(derivations):
     assert len(derivations) == 1
 
 
+def orthogonal(x):
+    q, r = torch.linalg.qr(x)
+    return q.sin().sum() + r.cos().sum()
+
+
+def singular(x):
+    u, s, v = torch.linalg.svd(x, full_matrices=False)
+    return (u * u).sin().sum() + s.sum() + (v * v).cos().sum()
+
+
+def pseudoinverse(x):
+    return torch.linalg.pinv(x).sin().sum()
+
+
+@pytest.mark.parametrize("forward", [orthogonal, singular, pseudoinverse])
+@pytest.mark.parametrize("base", [(5, 3), (3, 5), (4, 4)])
+def test_matrices_that_are_tall_and_wide_and_square_have_a_derivation_each(
+    derivations, forward, base
+):
+    bp = backhand.derive(forward, R(base))
+    for shape in ((6, 2), (2, 6), (3, 3)):
+        x = R(shape, dtype=torch.float64)
+        leaf = x.clone().requires_grad_()
+        (true,) = torch.autograd.grad(forward(leaf), leaf)
+        assert torch.equal(bp(x)[1]["x"], true)
+    for shape in ((7, 3), (3, 7), (5, 5)):
+        bp(R(shape, dtype=torch.float64))
+    assert len(derivations) <= 4  # one for each relation, and the example's dtype
+
+
 FACTOR = 2.0
 
 

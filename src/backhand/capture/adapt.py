@@ -12,7 +12,7 @@ from ..program.build import Builder, Var, op
 from ..program.invoke import dtype_name
 from ..program.ops import Op, table
 from .adapt_data import SPECIAL_DATA
-from .adapt_math import RENAMED_MATH, SPECIAL_MATH
+from .adapt_math import ORIENTED, RENAMED_MATH, SPECIAL_MATH, note_orientation
 from .adapt_nn import SPECIAL_NN
 from .adapt_random import SPECIAL_RANDOM
 
@@ -95,6 +95,8 @@ def adapt(b: Builder, target: Any, bound: Bound, known: Any = None) -> Any:
     ``known`` is the call's result, tensors without data, where the tracer has seen it.
     """
     name = op_name(target)
+    if name in ORIENTED:
+        note_orientation(next(v for v in bound.values() if isinstance(v, Var)))
     special = SPECIAL.get(overload_name(target)) or SPECIAL.get(name)
     if special is not None:
         return special(b, bound)

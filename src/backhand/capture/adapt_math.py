@@ -66,6 +66,17 @@ SPECIAL_MATH: dict[str, Callable[[Builder, Bound], Any]] = {
     "resolve_conj": _real,
     "resolve_neg": _real,
 }
+# Operators whose gradient has one formula for tall matrices and another for wide ones.
+ORIENTED = frozenset({"linalg_qr", "linalg_pinv", "linalg_svd", "_linalg_svd"})
+
+
+def note_orientation(x: Var) -> None:
+    """Ask which side of the matrices is the longer, so that the derivation is known to rest on it."""
+    rows, columns = x.fake.shape[-2:]
+    bool(rows >= columns)
+    bool(rows <= columns)
+
+
 # Overloads that the table knows under other names.
 RENAMED_MATH = {
     "median.dim": "median_dim",

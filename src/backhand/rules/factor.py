@@ -108,11 +108,11 @@ def _svd(c: Context) -> Gradients:
         inner = columns * (turn_v / gaps)
     if g_s is not None:
         inner = inner + op.diag_embed(g_s)
-    if m != k and g_u is not None:
+    if hint(m) != hint(k) and g_u is not None:
         rest = g_u / row
         out = u @ inner + rest - u @ (swapped(u) @ rest)
         return {"A": out @ vh}
-    if n != k and g_vh is not None:
+    if hint(n) != hint(k) and g_vh is not None:
         rest = g_vh / columns
         out = inner @ vh + rest - (rest @ swapped(vh)) @ vh
         return {"A": u @ out}

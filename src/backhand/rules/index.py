@@ -156,8 +156,12 @@ def _put(c: Context) -> Gradients:
 
 def _from_places(c: Context) -> Var:
     """The upstream at the places that ``src`` was written to."""
+    return in_the_shape_of_src(c, op.gather(c.g, c["dim"], c["index"]))
+
+
+def in_the_shape_of_src(c: Context, out: Var) -> Var:
+    """A gradient for ``src`` that was gathered by the index: autograd has it for one shape only."""
     src, index = c["src"], c["index"]
-    out: Var = op.gather(c.g, c["dim"], index)
     if src.shape == index.shape:
         return out
     hints = c.g.builder.context.hints()

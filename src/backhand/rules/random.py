@@ -25,7 +25,8 @@ def _drawn(c: Context) -> Gradients:
     return {"x": op.zeros_like(c.g)}
 
 
-@rule("normal_around", (sample(T((3, 4)), T((3, 4), "positive")), sample(T((3, 4)), 0.5),
+@rule("normal_around", (sample(T((3, 4), "positive"), T((3, 4), "positive")),
+                        sample(T((3, 4)), 0.5),
                         sample(0.0, T((3, 4), "positive"))),
       domain=JUMPS, tex={"mean": "0", "std": "0"})
 def _normal_around(c: Context) -> Gradients:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from ..program.build import Var, op
 from .base import Context, Gradients, T, rule, sample
+from .index import in_the_shape_of_src
 
 WAYS = ("prod", "mean", "amax", "amin")
-ROWS = T((2, 3), "index", high=4, grad=False)
+ROWS = T((2, 3), "index", high=3, grad=False)
 LINE = T((6,), "index", high=4, grad=False)
 TIES = "equal extrema share the gradient of their place evenly"
 PRODUCT = "a product with two zeros in one place: torch has no second derivative there"
@@ -53,6 +54,8 @@ def _reduce_at(c: Context) -> Gradients:
     x_part, source_part = _WAYS[c["reduce"]](c, at, c[source])
     if not c["include_self"]:
         x_part = at.cleared(x_part)
+    if at.whole:
+        source_part = in_the_shape_of_src(c, source_part)
     return {"x": x_part, source: source_part}
 
 
