@@ -71,7 +71,7 @@ ORIENTED = frozenset({"linalg_qr", "linalg_pinv", "linalg_svd", "_linalg_svd"})
 
 
 def note_orientation(x: Var) -> None:
-    """Ask which side of the matrices is the longer, so that the derivation is known to rest on it."""
+    """Ask which side is the longer, so that the derivation is known to rest on it."""
     rows, columns = x.fake.shape[-2:]
     bool(rows >= columns)
     bool(rows <= columns)
