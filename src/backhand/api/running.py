@@ -88,14 +88,22 @@ class Backprop(Derivation):
         key = (call, state)
         if key in self._variants:
             return self._variants[key]
-        if state:
-            return self._variant(key, args, kwargs)
-        values = self._values(args, kwargs)
-        theirs = self._statics(flatten(self.forward, args, kwargs).leaves)
-        if theirs == self._statics(self.captured.arguments.leaves) and fits(self.captured, values):
-            self._fitting.add(call)
-            return self
+        for known in (self, *dict.fromkeys(self._variants.values())):
+            if known._holds(args, kwargs):
+                known._fitting.add(call)
+                if known is not self:
+                    self._variants[key] = known
+                return known
         return self._variant(key, args, kwargs)
+
+    def _holds(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Whether this derivation is right for these inputs and for what lies around them now."""
+        if self.captured.state.changed():
+            return False
+        theirs = self._statics(flatten(self.forward, args, kwargs).leaves)
+        return theirs == self._statics(self.captured.arguments.leaves) and fits(
+            self.captured, self._values(args, kwargs)
+        )
 
     def _variant(self, key: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Backprop:
         """The derivation for a call, or a state of its surroundings, that this one does not fit."""

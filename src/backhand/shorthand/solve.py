@@ -315,7 +315,7 @@ class Solver:
         given = [v for v in region.given if v.name != self.unit.name]
         loss = self.derived.upstream[0]
         # in double precision, or 1/3 of it would be rounded to the loss's own
-        one = Node("full", ((), 1, "float64"), (loss,))
+        one = Node("full", ((), 1, "float64", None), (loss,))
         nodes = [n for line in lines for n in (line.unit or line.nodes)]
         judged = [line.value for line in lines]
         return self.gates.refusal([one, *region.nodes], [one, *nodes], given, judged)
