@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from .record import Form, Reference
 
 ROWS, MANY_ROWS = {"n": 6, "k": 5}, {"n": 8192, "k": 1024}
-HEADS, MANY_HEADS = {"batch": 2, "h": 2, "n": 5, "d": 3}, {"batch": 1, "h": 8, "n": 1024, "d": 64}
+HEADS, MANY_HEADS = {"batch": 2, "h": 2, "n": 5, "d": 3}, {"batch": 2, "h": 4, "n": 1024, "d": 64}
 
 
 def draw_heads(r, batch, h, n, d):

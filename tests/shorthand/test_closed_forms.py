@@ -81,7 +81,7 @@ LINES = {
     ("entropy of a softmax", 0): "dx = dy.unsqueeze(1) * p * (-y.unsqueeze(1) - p.log())",
     ("sigmoid and binary cross-entropy", 0): "dz = (p - t) / z.numel()",
     ("squared-ReLU gate", 0): "da = 2 * b * r * dy",
-    ("SwiGLU", 1): "da = b * dy * torch.sigmoid(a) * (1 + a * torch.sigmoid(-a))",
+    ("SwiGLU", 1): "da = b * dy * torch.sigmoid(a) * (1 + a * (1 - torch.sigmoid(a)))",
     ("variance", 0): "dx = 2 * dy.unsqueeze(1) * diff / (k - 1)",
     ("standard deviation", 0): "dx = dy.unsqueeze(1) * diff / y.unsqueeze(1) / (k - 1)",
     ("attention", 1): "dprobs_product = probs * (dprobs - (y * dy).sum(3, keepdim=True))",

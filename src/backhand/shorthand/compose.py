@@ -63,7 +63,10 @@ class Composer:
         variables: Mapping[str, Var],
         blocks: Sequence[Block],
         order: Mapping[str, int],
+        complements: bool = False,
     ) -> None:
+        """``complements``: the sigmoid of ``-x`` is written ``1 - sigmoid(x)``."""
+        self.complements = complements
         self.b = builder
         self.variables = variables
         self.blocks = blocks
@@ -424,7 +427,11 @@ class Composer:
             inside = exponent(inner.powers)
             for argument, p in ((inside, above), (neg(inside), -q - above)):
                 if p:
-                    var = op.sigmoid(self._sum(argument, frame))
+                    turned = all(co.negative(c) for _, c in argument.terms)
+                    if self.complements and turned:
+                        var = 1 - op.sigmoid(self._sum(neg(argument), frame))
+                    else:
+                        var = op.sigmoid(self._sum(argument, frame))
                     out.append(Part(var, p, len(group.free), 1 << 20))
         return out
 

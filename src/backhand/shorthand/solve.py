@@ -396,7 +396,10 @@ class Solver:
             choices.insert(1, ((), small))
         for choice, blocks in choices:
             try:
-                yield self._spelled(exprs, choice, blocks)
+                lines = self._spelled(exprs, choice, blocks)
+                yield lines
+                if sum(n.op == "sigmoid" for line in lines for n in line.nodes) > 1:
+                    yield self._spelled(exprs, choice, blocks, complements=True)
             except (NotWorthwhile, TooLarge, ProgramError, Unsketched) as error:
                 region.refusals.append(
                     Refusal((str(error) or type(error).__name__).splitlines()[0])
@@ -429,6 +432,7 @@ class Solver:
         exprs: list[tuple[Value, Expr]],
         choice: tuple[tuple[Block, Atom], ...],
         blocks: Sequence[Block],
+        complements: bool = False,
     ) -> tuple[Line, ...]:
         for block, atom in choice:
             new = solved_for(block, atom)
@@ -441,7 +445,8 @@ class Solver:
         local: list[Block] = []
         for value, expr in exprs:
             builder.nodes = []
-            composer = Composer(builder, self.variables, [*blocks, *local], self.order)
+            every = [*blocks, *local]
+            composer = Composer(builder, self.variables, every, self.order, complements)
             var = composer.compose(expr, value)
             nodes = named(builder, var, value)
             unit: tuple[Node, ...] = ()

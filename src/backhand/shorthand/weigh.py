@@ -6,7 +6,7 @@ written comes first, then what has to be saved, then how many operators there ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import total_ordering
 
@@ -15,6 +15,13 @@ from ..program.cost import LARGE, item_bytes, saved
 from ..program.ir import Node, Program, Step, Value
 from ..program.loops import Extent, loops
 from ..program.ops import get_op
+
+# Functions that take several times as long as a product; the same one of the same values is
+# counted once, since compilers, and people, compute it once.
+FUNCTIONS = frozenset(
+    {"exp", "expm1", "log", "log1p", "sigmoid", "tanh", "erf", "softplus", "sin", "cos"}
+)
+FUNCTION = 3.0
 
 
 @total_ordering
@@ -56,11 +63,22 @@ class Scales:
         return Weight(
             sum(n >= threshold for n in parts),
             sum(self.extent.elements(v) * item_bytes(v.dtype) for v in kept),
-            round(sum(self._operator(n, threshold) for n in program.nodes()), 3),
+            round(self._operators(program.nodes(), threshold), 3),
         )
 
     def large(self, value: Value, beside: int) -> bool:
         return self.extent.elements(value) >= LARGE * beside
+
+    def _operators(self, nodes: Iterable[Node], threshold: int) -> float:
+        total, made = 0.0, set()
+        for node in nodes:
+            factor = 1.0
+            if node.op in FUNCTIONS:
+                call = (node.op, *(v.name for v in node.operands()))
+                factor = 0.0 if call in made else FUNCTION
+                made.add(call)
+            total += factor * self._operator(node, threshold)
+        return total
 
     def _operator(self, node: Node, threshold: int) -> float:
         if get_op(node.op).kind == "view" or node.op == "identity":
