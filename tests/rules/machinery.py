@@ -206,13 +206,13 @@ class Derived:
             (Step("y", tuple(builder.nodes)),),
             tuple(outs[i].value for i in truth.with_upstream),
         )
-        self.fakes = {v.value.name: v.fake for v in builder.vars}
+        self.vars = builder.vars
         self.wrt = [leaf.name for leaf in call.leaves if leaf.grad]
-        self.exact = backward(self.program, self.context, self.fakes, self.wrt)
+        self.exact = backward(self.program, self.context, self.vars, self.wrt)
 
     @cached_property
     def plain(self) -> Backward:
-        return expand_plain(self.exact, self.context, self.fakes)
+        return expand_plain(self.exact, self.context, self.vars)
 
     def environment(self) -> dict[str, Any]:
         """Every forward value, and the upstreams."""
@@ -244,9 +244,9 @@ class Derived:
             (*self.program.steps, *first.program.steps),
             tuple(v for v in first.program.outputs if v.name in names),
         )
-        fakes = {**self.fakes, **first.fakes}
+        variables = {**self.vars, **first.vars}
         wrt = [*self.wrt, *(v.name for v in first.upstream)]
-        return backward(program, self.context, fakes, wrt), program, fakes
+        return backward(program, self.context, variables, wrt), program, variables
 
 
 def run(program: Program, space: dict[str, Any]) -> None:

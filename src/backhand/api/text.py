@@ -55,8 +55,8 @@ class Derivation:
         self._names = list(wrt) if wrt is not None else _differentiable(captured)
         if not self._names:
             raise InputError(_nothing_to_do(captured, wrt))
-        self._walked = backward(captured.program, captured.context, captured.fakes, self._names)
-        self._expanded = expand_plain(self._walked, captured.context, captured.fakes)
+        self._walked = backward(captured.program, captured.context, captured.vars, self._names)
+        self._expanded = expand_plain(self._walked, captured.context, captured.vars)
         exact, needed_exact = recompute(self._walked, captured.program)
         plain, needed_plain = recompute(self._expanded, captured.program)
         namer = self._namer = Namer(captured.program)

@@ -118,7 +118,7 @@ def _captured(
     state = StateWatch(function)
     traced, treespec, out_leaves = _traced(function, arguments, fakes, symbolic, state)
     symbols = name_symbols(context, dynamic, fakes, traced.size_names, size_names or {})
-    builder = Builder(context, {leaf.name for leaf in dynamic})
+    builder = Builder(context, {leaf.name for leaf in dynamic}, torch_spells=True)
     inputs: list[Var | None] = []
     for leaf, fake in zip(dynamic, fakes, strict=True):
         if leaf.kind == "int":
@@ -134,7 +134,7 @@ def _captured(
     return Captured(
         program,
         context,
-        {renamed.get(v.value.name, v.value).name: v.fake for v in builder.vars},
+        {renamed.get(name, v.value).name: v for name, v in builder.vars.items()},
         arguments,
         converted.constants,
         _call_values(converted, renamed),

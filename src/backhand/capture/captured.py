@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..program.build import SizeContext
+from ..program.build import SizeContext, Var
 from ..program.ir import Program
 from .inputs import Arguments
 from .trace import CallKey
@@ -19,7 +19,7 @@ from .watch import StateWatch
 class Captured:
     """A captured forward pass.
 
-    ``fakes`` holds a tensor without data for every value; ``call_values`` says which values each
+    ``vars`` holds the variable that every value was made as; ``call_values`` says which values each
     torch call of the user's code gave, in order, ``""`` for none (what ``verify`` compares);
     ``sites`` are the symbols of the inputs' axes; ``treespec`` and ``out_leaves`` the structure of
     what the function returned; ``state`` what its surroundings held.
@@ -27,7 +27,7 @@ class Captured:
 
     program: Program
     context: SizeContext
-    fakes: Mapping[str, torch.Tensor]
+    vars: Mapping[str, Var]
     arguments: Arguments
     constants: Mapping[str, torch.Tensor]
     call_values: Mapping[CallKey, tuple[str, ...]]

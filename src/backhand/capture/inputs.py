@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
 
 from ..errors import InputError
 from ..program.build import SizeContext
+from .facts import Facts
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ def fake_inputs(leaves: list[Leaf], symbolic: bool) -> tuple[list[Any], SizeCont
     torch would give equal sizes one symbol; here every axis of length 2 or more starts with a
     symbol of its own, and only what the computation itself requires makes two of them equal.
     """
-    env = ShapeEnv(duck_shape=False, specialize_zero_one=True) if symbolic else None
+    env = Facts(duck_shape=False, specialize_zero_one=True) if symbolic else None
     mode = FakeTensorMode(shape_env=env, static_shapes=None if symbolic else True)
     mode.allow_non_fake_inputs = True
     # With symbolic sizes, torch spends longer on keeping its cache than on the work it saves.

@@ -19,6 +19,7 @@ from typing import Any
 
 # The tracer imports most of these at the first capture, for a second or more: better when
 # backhand is imported.
+import sympy.physics.units  # noqa: F401
 import torch
 import torch._inductor.compiler_bisector
 import torch._inductor.fx_passes.dedupe_symint_uses

@@ -132,7 +132,7 @@ class Namer:
             derived,
             program=map_values(derived.program, fn),
             gradients={k: renamed.get(v, v) for k, v in derived.gradients.items()},
-            fakes={renamed.get(k, k): v for k, v in derived.fakes.items()},
+            vars={renamed.get(k, k): v for k, v in derived.vars.items()},
         )
 
     @staticmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
 
 from ..program.build import Builder, SizeContext, Var
 from ..program.ir import Node, Program, Step, Value, map_arg, without_dead_nodes
@@ -14,16 +13,16 @@ from .tidy import tidy
 from .walk import Backward
 
 
-def expand_plain(derived: Backward, context: SizeContext, forward: Mapping[str, Any]) -> Backward:
+def expand_plain(derived: Backward, context: SizeContext, forward: Mapping[str, Var]) -> Backward:
     """The plain spelling: every kernel of torch's own replaced by the formula it stands for.
 
-    ``forward`` gives the fakes of the forward values.
+    ``forward`` gives the variables of the forward values.
     """
     if not any(node.op in PLAIN for node in derived.program.nodes()):
         return derived
     taken = {v.name for v in derived.program.values()} | set(forward)
     b = Builder(context, taken | {s.name for s in context.symbols})
-    fakes: dict[str, Any] = {**forward, **derived.fakes}
+    known: dict[str, Var] = {**forward, **derived.vars}
     steps: list[Step] = []
     for step in derived.program.steps:
         b.nodes = []
@@ -33,19 +32,19 @@ def expand_plain(derived: Backward, context: SizeContext, forward: Mapping[str, 
             if formula is None:
                 b.nodes.append(node)
                 continue
-            args = tuple(map_arg(a, lambda v: Var(b, v, fakes[v.name])) for a in node.args)
+            args = tuple(map_arg(a, lambda v: Var(b, v, known[v.name])) for a in node.args)
             result = formula(*args)
             results = result if isinstance(result, (tuple, list)) else (result,)
             for out, var in zip(node.outs, results, strict=True):
                 if var is not None:
-                    fakes[out.name] = var.fake
+                    known[out.name] = var
                     _carry_name(b, var, out, renames)
         nodes = tuple(_substituted(node, renames) for node in b.nodes)
         steps.append(replace(step, nodes=nodes))
     # a new value may have the name of one that the walk made and dropped
-    fakes.update((var.value.name, var.fake) for var in b.vars)
+    known.update(b.vars)
     program = replace(derived.program, steps=tuple(steps))
-    return replace(derived, program=_prune(program), fakes=fakes)
+    return replace(derived, program=_prune(program), vars=known)
 
 
 def _carry_name(b: Builder, var: Var, out: Value, renames: dict[str, Value]) -> None:

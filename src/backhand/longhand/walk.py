@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import torch
-
 from ..errors import CaptureError, InputError, UnsupportedError, own_faults
 from ..program.build import Builder, SizeContext, Var, op
 from ..program.ir import Node, Program, Step, Value, map_arg, values_in, without_dead_nodes
@@ -26,14 +24,14 @@ class Backward:
 
     ``upstream`` names the program inputs that carry the gradients of the forward outputs (one per
     differentiable output, in order). ``gradients`` maps a forward value's name to the name of its
-    finished gradient; ``partials`` lists for each gradient the values of its running sum.
+    finished gradient; ``vars`` has the variable that every value was made as.
     """
 
     program: Program
     gradients: Mapping[str, str]
     upstream: tuple[Value, ...]
     upstream_of: tuple[str, ...]
-    fakes: Mapping[str, torch.Tensor]
+    vars: Mapping[str, Var]
     uses: Mapping[str, int]
 
 
@@ -58,11 +56,12 @@ def _flowing(node: Node) -> Iterator[Value]:
 def backward(
     program: Program,
     context: SizeContext,
-    fakes: Mapping[str, torch.Tensor],
+    variables: Mapping[str, Var],
     wrt: Collection[str] | None = None,
 ) -> Backward:
     """Derive the backward program of ``program``.
 
+    ``variables`` has one for every value of the program.
     ``wrt``: names of the inputs whose gradients are asked for; all floating ones if left out.
     Raises ``InputError`` for one that cannot have a gradient, ``UnsupportedError`` with the user's
     line for an operator without a rule.
@@ -78,7 +77,7 @@ def backward(
                 f"{name} holds {known[name].dtype}: only floating-point inputs have gradients. "
                 f"Pass it as a float tensor if it is meant to be differentiated"
             )
-    return _Walk(program, context, fakes, wrt).run()
+    return _Walk(program, context, variables, wrt).run()
 
 
 class _Walk:
@@ -86,16 +85,15 @@ class _Walk:
         self,
         program: Program,
         context: SizeContext,
-        fakes: Mapping[str, torch.Tensor],
+        variables: Mapping[str, Var],
         wrt: Collection[str],
     ) -> None:
         self.program = program
-        self.forward_fakes = fakes
         self.wrt = set(wrt)
         self.active = active_values(program, wrt)
         self.values = {v.name: v for v in program.values()}
         self.b = Builder(context, set(self.values) | {s.name for s in context.symbols})
-        self.vars = {name: Var(self.b, v, fakes[name]) for name, v in self.values.items()}
+        self.vars = {name: Var(self.b, v, variables[name]) for name, v in self.values.items()}
         self.b.producers, self.b.known = program.producers(), self.vars
         self.grads: dict[str, Var] = {}
         self.uses: dict[str, int] = {}
@@ -132,7 +130,7 @@ class _Walk:
             value = Value(self._fresh(label), out.shape, out.dtype, label)
             upstream.append(value)
             upstream_of.append(out.name)
-            self.grads[out.name] = Var(self.b, value, self.forward_fakes[out.name])
+            self.grads[out.name] = Var(self.b, value, self.vars[out.name])
             self.uses[out.name] = 1
         if not upstream:
             steps = [s for s in self.program.steps if s.where is not None]
@@ -166,7 +164,7 @@ class _Walk:
             {k: v for k, v in gradients.items() if v in alive},
             tuple(upstream),
             tuple(upstream_of),
-            {var.value.name: var.fake for var in (*self.b.vars, *self.grads.values())},
+            {**self.b.vars, **{var.value.name: var for var in self.grads.values()}},
             self.uses,
         )
 
@@ -251,7 +249,7 @@ class _Walk:
         source = next(node.operands())
         if node.outs[0].name != gradient.value.name or len(source.shape) != gradient.rank:
             return gradient
-        var = next((v for v in reversed(self.b.vars) if v.value.name == source.name), None)
+        var = self.b.vars.get(source.name)
         if var is None:
             return gradient
         self.b.nodes.pop()
@@ -276,7 +274,7 @@ class _Walk:
         node = self.b.nodes[-1]
         outs = tuple(value if o.name == total.value.name else o for o in node.outs)
         self.b.nodes[-1] = replace(node, outs=outs)
-        var = self.b.register(Var(self.b, value, total.fake))
+        var = self.b.register(Var(self.b, value, total))
         self.renamed[total.value.name] = var
         self.claimed.add(value.name)
         return var

@@ -1,16 +1,19 @@
 """Building programs: variables that record what is done to them.
 
-A ``Var`` pairs a program value with a fake tensor of the same shape and dtype (a tensor without
-data), and every operator applied to a ``Var`` is recorded as a node after torch itself has told the
-result's shape and dtype on the fakes. So shape inference is torch's own, symbolic sizes included.
+Every operator applied to a ``Var`` is recorded as a node after torch itself has told the result's
+shape and dtype. Torch is asked on tensors without data: where the operands' shapes tell that of the
+result (``shapes.py``) it is checked on tensors of the example's sizes, else found on fake tensors
+with symbolic sizes, which are only made for what needs them.
 """
 
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import sympy
@@ -20,6 +23,7 @@ from ..errors import ProgramError, UnsupportedError
 from .invoke import dtype_name, dtype_of, invoke
 from .ir import Node, Value
 from .ops import Op, get_op
+from .shapes import told
 from .sizes import Dim, Scalar, Size, Symbol, number_value, symbol
 
 
@@ -27,12 +31,12 @@ from .sizes import Dim, Scalar, Size, Symbol, number_value, symbol
 def _quiet() -> Iterator[None]:
     """Torch's log quiet: it gets a traceback of every kernel without shapes, handled or not."""
     log = logging.getLogger("torch._subclasses.fake_tensor")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
+    before = log.disabled
+    log.disabled = True  # a change of level would empty every logger's cache
     try:
         yield
     finally:
-        log.setLevel(level)
+        log.disabled = before
 
 
 class SizeContext:
@@ -86,6 +90,21 @@ class SizeContext:
     def shape(self, tensor: torch.Tensor) -> tuple[Dim, ...]:
         return tuple(self.dim(s) for s in tensor.shape)
 
+    def example(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor without data at the example's sizes, laid out like one with symbolic sizes."""
+        numbers = (_at_example(n) for n in (*tensor.shape, *tensor.stride()))
+        sizes = tuple(numbers)
+        shape, stride = sizes[: tensor.dim()], sizes[tensor.dim() :]
+        return torch.empty_strided(shape, stride, dtype=tensor.dtype, device="meta")
+
+    def product(self, dims: tuple[Dim, ...]) -> Dim:
+        """The product of sizes, in torch's spelling."""
+        return self.dim(reduce(operator.mul, map(self.to_torch, dims)))
+
+    def total(self, dims: tuple[Dim, ...]) -> Dim:
+        """The sum of sizes, in torch's spelling."""
+        return self.dim(reduce(operator.add, map(self.to_torch, dims)))
+
     def to_torch(self, number: Any) -> Any:
         """A number as torch takes it: a size as a symbolic integer, a float at the example."""
         if isinstance(number, Size):
@@ -97,13 +116,24 @@ class SizeContext:
         return self.fake_mode if self.fake_mode is not None else nullcontext()
 
 
-class Builder:
-    """Collects nodes. ``names`` gives every anonymous value a unique name."""
+def _at_example(size: Any) -> int:
+    return size if isinstance(size, int) else int(size.node.hint)
 
-    def __init__(self, context: SizeContext, taken: set[str] | None = None) -> None:
+
+class Builder:
+    """Collects nodes. ``taken`` are names that no new value may have.
+
+    With ``torch_spells`` sizes are written as torch's own tracer writes them, where one size has
+    several spellings: torch is then asked about everything that is not elementwise.
+    """
+
+    def __init__(
+        self, context: SizeContext, taken: set[str] | None = None, torch_spells: bool = False
+    ) -> None:
         self.context = context
+        self.torch_spells = torch_spells
         self.nodes: list[Node] = []
-        self.vars: list[Var] = []
+        self.vars: dict[str, Var] = {}
         self.taken = set(taken or ())
         # What the program under differentiation is made of, by value name: its nodes and variables.
         self.producers: Mapping[str, Node] = {}
@@ -118,8 +148,7 @@ class Builder:
         operand = None if node is None else next(node.operands(), None)
         if node is None or operand is None:
             return None
-        made = next((v for v in reversed(self.vars) if v.value.name == operand.name), None)
-        source = made or self.known.get(operand.name)
+        source = self.vars.get(operand.name) or self.known.get(operand.name)
         return None if source is None else (node, source)
 
     def fresh(self, stem: str = "t") -> str:
@@ -150,35 +179,69 @@ class Builder:
         return outs if many else outs[0]
 
     def _results(self, op: Op, args: tuple[Any, ...], known: Any) -> tuple[tuple[Var, ...], bool]:
-        shape = _broadcast(args) if op.kind == "elementwise" and op.outs == 1 else None
-        if known is not None or shape is not None:
+        if known is not None:
             # Symbolic sizes are slow: the shape is known, so plain numbers are enough to tell the
             # dtype and to notice a shape that is not the one expected.
             with torch.no_grad():
-                result = invoke(op, tuple(self._at_example(a) for a in args))
-            if known is not None:
-                if _same_kind(self, result, known):
-                    many = isinstance(known, (tuple, list))
-                    return tuple(self._wrap(r) for r in (known if many else (known,))), many
-            elif tuple(result.shape) == tuple(map(self.context.hint, shape or ())):
-                value = Value(self.fresh(), shape or (), dtype_name(result.dtype))
-                var = self.register(Var(self, value, (op, args)))
-                var.depth = 1 + max(a.depth for a in args if isinstance(a, Var))
-                if var.depth > 50:  # asking for a fake asks for its operands': not too deep
-                    var.fake  # noqa: B018
-                return (var,), False
+                result = invoke(op, tuple(self._plain_example(a) for a in args))
+            if _same_kind(self, result, known):
+                many = isinstance(known, (tuple, list))
+                return tuple(self._wrap(r) for r in (known if many else (known,))), many
+        asked = self.torch_spells and op.kind != "elementwise"
+        shapes = None if asked else told(op, args, self.context.product, self.context.total)
+        if shapes is not None:
+            # what is created from numbers alone would have data otherwise
+            alone = next(_vars_in(args), None) is None
+            with torch.no_grad(), torch.device("meta") if alone else nullcontext():
+                result = invoke(op, tuple(self._example(a) for a in args))
+            many = isinstance(result, (tuple, list))
+            examples = tuple(result) if many else (result,)
+            if self._agree(examples, shapes):
+                made = zip(range(len(shapes)), shapes, examples, strict=True)
+                return tuple(self._later(op, args, *one, many=many) for one in made), many
         fakes = tuple(self._fake(a) for a in args)
         with self.context.active(), torch.no_grad(), _quiet():
             result = invoke(op, fakes)
         many = isinstance(result, (tuple, list))
         return tuple(self._wrap(r) for r in (result if many else (result,))), many
 
-    def _at_example(self, arg: Any) -> Any:
+    def _agree(
+        self, examples: tuple[torch.Tensor | None, ...], shapes: tuple[tuple[Dim, ...], ...]
+    ) -> bool:
+        return all(
+            example is None or tuple(example.shape) == tuple(map(self.context.hint, shape))
+            for example, shape in zip(examples, shapes, strict=True)
+        )
+
+    def _later(
+        self,
+        op: Op,
+        args: tuple[Any, ...],
+        i: int,
+        shape: tuple[Dim, ...],
+        example: torch.Tensor | None,
+        *,
+        many: bool,
+    ) -> Var:
+        """The variable of a result whose fake tensor is made when somebody asks for it."""
+        if example is None:
+            return self._wrap(None)
+        value = Value(self.fresh(), shape, dtype_name(example.dtype))
+        return self.register(Var(self, value, Call(op, args, i if many else None), example))
+
+    def _plain_example(self, arg: Any) -> Any:
         if isinstance(arg, Var):
             shape = [self.context.hint(d) for d in arg.shape]
             return torch.empty(shape, dtype=dtype_of(arg.dtype), device="meta")
         if isinstance(arg, tuple):
-            return tuple(self._at_example(a) for a in arg)
+            return tuple(self._plain_example(a) for a in arg)
+        return self.context.hint(arg)
+
+    def _example(self, arg: Any) -> Any:
+        if isinstance(arg, Var):
+            return arg.example
+        if isinstance(arg, tuple):
+            return tuple(self._example(a) for a in arg)
         return self.context.hint(arg)
 
     def _wrap(self, fake: torch.Tensor | None) -> Var:
@@ -189,7 +252,7 @@ class Builder:
 
     def register(self, var: Var) -> Var:
         """Remember a variable, so that its fake tensor can be found by name later."""
-        self.vars.append(var)
+        self.vars[var.value.name] = var
         return var
 
     def _fake(self, arg: Any) -> Any:
@@ -198,21 +261,6 @@ class Builder:
         if isinstance(arg, tuple):
             return tuple(self._fake(a) for a in arg)
         return self.context.to_torch(arg)
-
-
-def _broadcast(args: tuple[Any, ...]) -> tuple[Dim, ...] | None:
-    """The shape that elementwise operands broadcast to, if it can be told from theirs."""
-    shapes = [a.shape for a in args if isinstance(a, Var)]
-    if not shapes or any(isinstance(a, tuple) for a in args):
-        return None
-    out: list[Dim] = []
-    for i in range(1, max(map(len, shapes)) + 1):
-        sizes = {s[-i] for s in shapes if len(s) >= i}
-        wide = sizes - {1}
-        if len(wide) > 1:
-            return None
-        out.append(wide.pop() if wide else 1)
-    return tuple(reversed(out))
 
 
 def _same_kind(builder: Builder, result: Any, known: Any) -> bool:
@@ -234,40 +282,89 @@ def _strip(arg: Any) -> Any:
     return arg
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The call that makes a value: which of its results it is, ``None`` for the only one."""
+
+    op: Op
+    args: tuple[Any, ...]
+    result: int | None = None
+
+
 class Var:
     """A value under construction: arithmetic and ``op.name(...)`` on it are recorded."""
 
-    __slots__ = ("_fake", "builder", "depth", "value")
+    __slots__ = ("_example", "_fake", "builder", "value")
 
     def __init__(
-        self, builder: Builder, value: Value, fake: torch.Tensor | tuple[Op, tuple[Any, ...]]
+        self,
+        builder: Builder,
+        value: Value,
+        fake: torch.Tensor | Call | Var,
+        example: torch.Tensor | None = None,
     ) -> None:
+        """``fake`` may be the call that makes it, or a variable that stands for the same value."""
         self.builder = builder
         self.value = value
         self._fake = fake
-        self.depth = 0
+        self._example = example
+
+    @property
+    def example(self) -> torch.Tensor:
+        """A tensor without data at the example's sizes, with the strides that torch gives it."""
+        if self._example is None:
+            if isinstance(self._fake, Var):
+                self._example = self._fake.example
+            else:
+                self._example = self.builder.context.example(self.fake)
+        return self._example
 
     @property
     def fake(self) -> torch.Tensor:
         """A tensor without data of this shape, dtype and strides, made when somebody asks."""
-        if isinstance(self._fake, tuple):
-            op, args = self._fake
-            fakes = tuple(self.builder._fake(a) for a in args)
-            with self.builder.context.active(), torch.no_grad(), _quiet():
-                made: torch.Tensor
-                try:
-                    made = invoke(op, fakes)
-                except RuntimeError:
-                    # a kernel that torch has no symbolic version of; shape and dtype are known
-                    size = [self.builder.context.to_torch(d) for d in self.shape]
-                    of = next(f for f in fakes if isinstance(f, torch.Tensor))
-                    made = of.new_empty(size, dtype=dtype_of(self.dtype))
-            self._fake, self.depth = made, 0
-        return self._fake
+        pending = [self]
+        while pending:  # a chain of calls may be longer than Python's stack
+            var = pending[-1]
+            missing = [v for v in var._reads() if not isinstance(v._fake, torch.Tensor)]
+            if missing:
+                pending += missing
+            else:
+                var._make()
+                pending.pop()
+        made = self._fake
+        assert isinstance(made, torch.Tensor)
+        return made
+
+    def _reads(self) -> Iterator[Var]:
+        if isinstance(self._fake, Var):
+            yield self._fake
+        elif isinstance(self._fake, Call):
+            yield from _vars_in(self._fake.args)
+
+    def _make(self) -> None:
+        call = self._fake
+        if isinstance(call, torch.Tensor):
+            return
+        if isinstance(call, Var):
+            self._fake = call.fake
+            return
+        context = self.builder.context
+        fakes = tuple(self.builder._fake(a) for a in call.args)
+        with context.active(), torch.no_grad(), _quiet():
+            try:
+                made = invoke(call.op, fakes)
+                self._fake = made if call.result is None else made[call.result]
+            except RuntimeError:
+                # a kernel that torch has no symbolic version of; shape and dtype are known
+                size = [context.to_torch(d) for d in self.shape]
+                of = next(f for f in fakes if isinstance(f, torch.Tensor))
+                self._fake = of.new_empty(size, dtype=dtype_of(self.dtype))
 
     def called(self, stem: str) -> Var:
         """The same value under a name for people, should it be printed on a line of its own."""
         b = self.builder
+        if self.value.name in b.known:
+            return self
         for i in range(len(b.nodes) - 1, -1, -1):
             outs = b.nodes[i].outs
             if any(out.name == self.value.name and out.var is None for out in outs):
@@ -276,9 +373,7 @@ class Var:
                     b.nodes[i],
                     outs=tuple(value if out.name == self.value.name else out for out in outs),
                 )
-                var = b.register(Var(b, value, self._fake))
-                var.depth = self.depth
-                return var
+                return b.register(Var(b, value, self._fake, self._example))
         return self  # made elsewhere: it has its name
 
     @property
@@ -373,6 +468,14 @@ class _Many:
 
 def _freeze(arg: Any) -> Any:
     return tuple(map(_freeze, arg)) if isinstance(arg, (list, tuple)) else arg
+
+
+def _vars_in(arg: Any) -> Iterator[Var]:
+    if isinstance(arg, Var):
+        yield arg
+    elif isinstance(arg, tuple):
+        for item in arg:
+            yield from _vars_in(item)
 
 
 def _builder_of(args: tuple[Any, ...]) -> Builder:

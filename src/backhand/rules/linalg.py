@@ -48,8 +48,8 @@ def _swaps(node: Node, rank: int) -> bool:
 
 def column_major(x: Var) -> bool:
     """Whether a matrix lies column by column in memory, as a transposed view does."""
-    rows, columns = (x.builder.context.dim(s) for s in x.fake.stride())
-    return rows == 1 and columns == x.shape[0]
+    rows, columns = x.example.stride()
+    return rows == 1 and columns == x.example.shape[0]
 
 
 def scaled(x: Var, factor: Any) -> Var:
@@ -75,11 +75,11 @@ def rows(x: Var) -> Var:
 
 def contiguous(x: Var) -> bool:
     """Whether a tensor lies row by row in memory, without gaps."""
-    expected: Any = 1
-    for size, stride in zip(reversed(x.shape), reversed(x.fake.stride()), strict=True):
-        if size != 1 and x.builder.context.dim(stride) != expected:
+    expected = 1
+    for size, stride in zip(reversed(x.example.shape), reversed(x.example.stride()), strict=True):
+        if size != 1 and stride != expected:
             return False
-        expected = expected * size
+        expected *= size
     return True
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
-from ..program.build import Builder, Var, _broadcast, _strip
+from ..program.build import Builder, Var, _strip
 from ..program.invoke import dtype_name, dtype_of
 from ..program.ir import Node, Value
 from ..program.ops import Op
+from ..program.shapes import broadcast
 from ..program.sizes import Dim
 
 NO_FAKE = torch.empty(0, device="meta")
@@ -38,7 +39,7 @@ class Sketch(Builder):
         if op.name in ("full",):
             return tuple(given["size"])
         if op.kind == "elementwise" or op.name == "masked_fill":
-            return _broadcast(args) or self._spread(op, args)
+            return broadcast(args) or self._spread(op, args)
         x = given["x"]
         shape, rank = list(x.shape), len(x.shape)
         if op.name in ("sum", "mean"):
