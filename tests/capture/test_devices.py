@@ -114,3 +114,14 @@ def test_what_a_name_is_read_for_needs_no_gradient():
     x = torch.randn(4, 3)
     report = backhand.derive(moved, x).verify()
     assert report.ok and not any(g.name == "dtable" for g in report.gradients)
+
+
+def test_operands_with_homes_of_their_own_stay_there() -> None:
+    """torch brings the number to the tensor's dtype with a call that could move it as well."""
+
+    def forward(x: Tensor, mask: Tensor) -> Tensor:
+        return torch.where(mask, x * 2, float("-inf")).exp().sum()
+
+    x = torch.randn(3, 4)
+    bp = backhand.derive(forward, x, x > 0)
+    assert "device" not in str(bp.longhand) and "to(" not in str(bp.longhand)

@@ -306,7 +306,7 @@ def test_a_disk_that_fills_up_is_an_error_and_not_a_lost_run(
         ({"switch": 1.5}, "switch must be between 0 and 1"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"seed": 2**63}, "seed must be below"),
-        ({"grad": "magic"}, "grad must be one of longhand, autograd, not 'magic'"),
+        ({"grad": "magic"}, "grad must be one of longhand, shorthand, autograd, not 'magic'"),
         ({"block_size": 101}, "block_size must be at most 100"),
         ({"samples": -1}, "samples must be at least 0"),
         ({"hidden": 10**13}, "cannot make a network with hidden="),

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .running import Backprop, derive
+from .text import FORMS
 
-__all__ = ["Backprop", "derive"]
+__all__ = ["FORMS", "Backprop", "derive"]

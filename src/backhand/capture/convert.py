@@ -242,8 +242,11 @@ class Converter:
         there: Any = None if call is None else call.device
         if isinstance(there, FxNode):
             there = self.homes.of(self.members.get(there))
-        if moved and there is self.homes.of(self.members.get(node.args[0])):  # type: ignore[arg-type]
-            there = None  # it stays where it lies
+        if moved:
+            home = self.homes.of(self.members.get(node.args[0]))  # type: ignore[arg-type]
+            asked = call is not None and call.moves
+            if there is home or (home is not None and not asked):
+                there = None  # it stays where it lies
         bound["device"] = there
 
     def _member(self, node: FxNode, target: Any, bound: Any, result: Var, val: Any, i: int) -> Any:

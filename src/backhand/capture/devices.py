@@ -49,23 +49,26 @@ class DeviceReads:
 
     def of_call(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> torch.Tensor | str | None:
-        """Where a call makes its tensors: as a certain tensor, on a named device, or by default."""
+    ) -> tuple[torch.Tensor | str | None, bool]:
+        """Where a call makes its tensors: as a certain tensor, on a named device, or by default.
+
+        The second part says whether the call asks for that, so that what it moves is moved there.
+        """
         given = kwargs.get("device")
         if func in _SUBSCRIPTS:
-            return None
+            return None, False
         if func in _MOVES:
             moved = [a for a in (*args[1:], kwargs.get("other")) if isinstance(a, torch.Tensor)]
             if moved:
-                return moved[0]
+                return moved[0], True
             places = (a for a in args[1:] if isinstance(a, (str, torch.device)))
             given = given if given is not None else next(places, None)
         elif func in _NAMED:
             given = _NAMED[func]
         if given is not None:
             read = self._reads.get(id(given))
-            return read[1] if read is not None else str(given)
-        return _first_tensor((*args, *kwargs.values()))
+            return (read[1] if read is not None else str(given)), True
+        return _first_tensor((*args, *kwargs.values())), False
 
 
 class Homes:

@@ -67,7 +67,7 @@ class Call:
 
     ``results`` are the nodes of the tensors it gave back, in order; ``None`` for one that another
     call had made. ``device`` is where it makes tensors: the node of one that lies there, a name, or
-    ``None`` for torch's default.
+    ``None`` for torch's default; ``moves``: whether it asks for that place.
     """
 
     index: int
@@ -76,6 +76,7 @@ class Call:
     nodes: list[torch.fx.Node]
     results: list[torch.fx.Node | None]
     device: torch.fx.Node | str | None = None
+    moves: bool = False
 
 
 @dataclass
@@ -164,7 +165,8 @@ class CaptureMode(TorchFunctionMode):
             args = (args[0], with_tensors(args[1]), *args[2:])
         elif any(isinstance(a, SymbolicRange) for a in args):
             args = tuple(a.concrete() if isinstance(a, SymbolicRange) else a for a in args)
-        there: Any = self.devices.of_call(func, args, kwargs)
+        there: Any
+        there, asked = self.devices.of_call(func, args, kwargs)
         if isinstance(there, torch.Tensor):
             there = _node_of(there, proxy_mode.tracer)
         out = _called(_without_data(func), args, kwargs)
@@ -174,7 +176,7 @@ class CaptureMode(TorchFunctionMode):
             made.append(node)
             node = node.prev
         if made:
-            self._record(key, frame, made[::-1], out, proxy_mode.tracer, there)
+            self._record(key, frame, made[::-1], out, proxy_mode.tracer, (there, asked))
         return out
 
     def _record(
@@ -184,7 +186,7 @@ class CaptureMode(TorchFunctionMode):
         made: list[torch.fx.Node],
         out: Any,
         tracer: Any,
-        device: Any,
+        place: tuple[Any, bool],
     ) -> None:
         frames = source.user_frames(frame, self.stop)
         if self._sizes_read:
@@ -196,7 +198,7 @@ class CaptureMode(TorchFunctionMode):
             if isinstance(tensor, torch.Tensor):
                 node = _node_of(tensor, tracer)
                 results.append(node if node in own else None)
-        call = Call(len(self.calls), key, self._notes(frames), made, results, device)
+        call = Call(len(self.calls), key, self._notes(frames), made, results, *place)
         self.calls.append(call)
         whose = self.random.drawn()
         if whose:
