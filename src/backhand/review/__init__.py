@@ -1,0 +1,1 @@
+"""Review: a backward pass that somebody wrote by hand, judged line by line."""
