@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -191,8 +192,6 @@ def _reference_values(
     reference: Callable[..., Any], inputs: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
     """The reference's values by name: its inputs, and what its function binds."""
-    import sys
-
     called = reference.forward if isinstance(reference, torch.nn.Module) else reference
     code = getattr(getattr(called, "__func__", called), "__code__", None)
     found: dict[str, Any] = dict(inputs)
@@ -238,9 +237,12 @@ def _unpacked(node: Function, ctx: str, context: Context) -> list[tuple[str, Any
             if isinstance(target, (ast.Tuple, ast.List)):
                 pairs = zip(target.elts, context.saved, strict=False)
                 found += [(t.id, v) for t, v in pairs if isinstance(t, ast.Name)]
-        elif isinstance(target, ast.Name) and isinstance(value, ast.Attribute):
-            if isinstance(value.value, ast.Name) and value.value.id == ctx:
-                found.append((target.id, vars(context).get(value.attr)))
+        elif (
+            isinstance(target, ast.Name)
+            and isinstance(value, ast.Attribute)
+            and ast.unparse(value.value) == ctx
+        ):
+            found.append((target.id, vars(context).get(value.attr)))
     return found
 
 

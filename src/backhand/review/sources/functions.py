@@ -437,7 +437,7 @@ def _results(
 def _at(file: str, node: ast.stmt | ast.AST, source: str = "") -> Location:
     line = getattr(node, "lineno", 1)
     shown = (
-        (ast.get_source_segment(source, node) or "").split("\n")[0]  # type: ignore[arg-type]
+        (ast.get_source_segment(source, node) or "").split("\n")[0]
         if source
         else f"def {node.name}(…)"
         if isinstance(node, _KINDS)
