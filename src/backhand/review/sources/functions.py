@@ -23,15 +23,13 @@ from ...capture.inputs import flatten
 from ...errors import InputError, LocatedError, Location
 from ..handwritten import Handwritten, Statement
 from .effects import Function, effects
-from .script import is_blank
+from .script import is_blank, statement_text
 
 # What people call the gradient of a function's output.
 _UPSTREAM = frozenset(
     {"g", "grad", "grad_out", "grad_output", "output_grad", "gradient", "cotangent", "upstream"}
     | {"upstream_grad", "up", "dout", "d_out", "dy", "dz", "doutput", "d_output"}
 )
-# On a statement made out of a return: the return, which is what the person wrote.
-_SHOWN = "shown"
 _KINDS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -370,12 +368,10 @@ def _all_none(node: ast.expr) -> bool:
 
 def _statement(node: ast.stmt, source: str, functions: Mapping[str, Function]) -> Statement:
     found = effects(node, functions)
-    text = ast.get_source_segment(source, node)
-    shown = getattr(node, _SHOWN, None)
     return Statement(
         line=node.lineno,
         end_line=node.end_lineno or node.lineno,
-        text=shown or text or ast.unparse(node),
+        text=statement_text(source, node),
         node=node,
         writes=found.writes,
         reads=tuple(n for n in found.reads if n not in vars(builtins)),
@@ -429,7 +425,6 @@ def _results(
         node = ast.Assign([ast.Name(f"d{of}", ast.Store())], item)
         ast.copy_location(node, item)
         ast.copy_location(node.targets[0], item)
-        setattr(node, _SHOWN, ast.get_source_segment(text.source, back))
         made.append(ast.fix_missing_locations(node))
     return made
 

@@ -10,6 +10,7 @@ import ast
 import builtins
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,13 +68,27 @@ def statement_of(line: Line) -> Statement:
     return Statement(
         line=node.lineno,
         end_line=node.end_lineno or node.lineno,
-        text=line.text,
+        text=statement_text(line.cell.source, node),
         node=node,
         writes=line.effects.writes,
         reads=_without_builtins(line.effects.reads),
         where=line.cell.where,
         blank=is_blank(node),
     )
+
+
+def statement_text(source: str, node: ast.stmt) -> str:
+    """The statement as it stands in the source; several lines keep their indentation."""
+    several = node.end_lineno != node.lineno
+    text = ast.get_source_segment(source, node, padded=several)
+    if text is not None:
+        try:
+            (written,) = ast.parse(textwrap.dedent(text)).body
+        except (SyntaxError, ValueError):
+            written = None
+        if written is not None and ast.dump(written) == ast.dump(node):
+            return text
+    return ast.unparse(node)  # a statement made out of another: a `return`, a `with` around it
 
 
 def is_blank(node: ast.stmt) -> bool:
@@ -122,31 +137,28 @@ def _prepare(
     source: Source, sliced: Sliced, space: dict[str, Any], given: Mapping[str, Any]
 ) -> tuple[list[Line], set[str]]:
     """Run the preparations; what is left is the forward pass. Also names that have a gradient."""
-    marked = _without_ancestors(sliced)
+    leaves = _without_ancestors(sliced)
     forward: list[Line] = []
-    has_gradient = marked | {n for n, v in given.items() if _asks(v)}
+    has_gradient = leaves | {n for n, v in given.items() if _asks(v) and _is_leaf(v)}
     made: set[str] = set()
-    # what has a value already is not computed again
-    lines = [
-        (i in sliced.needed, line)
-        for i, line in enumerate(sliced.program)
-        if not given or not set(line.effects.binds) & set(given)
-    ]
     with beside(source.file):
-        for needed, line in lines:
-            if needed and set(line.effects.reads) & has_gradient - _marks_of(line, marked):
+        for i, line in enumerate(sliced.program):
+            # a leaf's own definition may scale it: `W = W * 0.1` builds an input, too
+            own = leaves & set(line.effects.binds) & set(line.effects.reads)
+            if i in sliced.needed and set(line.effects.reads) & (has_gradient - own):
                 forward.append(line)
                 has_gradient.update(line.effects.writes)
                 continue
+            if given and set(line.effects.writes) <= set(given):
+                continue  # it has its value already
             run_line(source, line, space)
             made.update(line.effects.writes)
             has_gradient.update(n for n in made if _asks(space.get(n)))
     return forward, has_gradient
 
 
-def _marks_of(line: Line, marked: set[str]) -> set[str]:
-    """A leaf's own definition may scale it: ``W = W * 0.1`` builds an input, too."""
-    return set(line.effects.binds) & marked & set(line.effects.reads)
+def _is_leaf(value: Any) -> bool:
+    return not isinstance(value, torch.Tensor) or value.is_leaf
 
 
 def _without_ancestors(sliced: Sliced) -> set[str]:

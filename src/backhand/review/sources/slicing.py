@@ -52,13 +52,16 @@ class Sliced:
     notes: tuple[str, ...] = ()
 
 
-def slice_source(source: Source) -> Sliced:
-    """The forward and the backward pass of a script; an error says what could not be found."""
+def slice_source(source: Source, last: bool = False) -> Sliced:
+    """The forward and the backward pass of a script; an error says what could not be found.
+
+    ``last``: of several forward passes the last one counts, as in a notebook's history.
+    """
     problem: InputError | LocatedError | None = None
     for cells in _orders(source):
         for lines in _levels(cells):
             try:
-                return _slice(source, lines)
+                return _slice(source, lines, last)
             except (InputError, LocatedError) as error:
                 # the outermost level that has a loss knows best what is missing
                 if problem is None or (
@@ -146,14 +149,14 @@ def _first_turn(node: ast.For) -> ast.stmt:
     return ast.fix_missing_locations(ast.copy_location(first, node.iter))
 
 
-def _slice(source: Source, lines: Sequence[Line]) -> Sliced:
+def _slice(source: Source, lines: Sequence[Line], last: bool) -> Sliced:
     assigned = _assigned(lines)
     loss = _loss_name(lines, assigned)
     if loss is None:
         raise InputError(_no_loss(source, assigned))
-    start, end, again = _region(lines, loss, assigned)
+    start, end, again = _region(lines, loss, assigned, last)
     known = set(_assigned(lines[: start + 1]))
-    backward, notes = _backward(lines[start + 1 : end], known, loss)
+    backward, notes = backward_lines(lines[start + 1 : end], known, loss)
     if not backward:
         at = lines[start]
         raise LocatedError(
@@ -168,8 +171,8 @@ def _slice(source: Source, lines: Sequence[Line]) -> Sliced:
             f"{place(line)} computes {loss} anew: the gradients after it were not reviewed"
         )
     free = _free(backward)
-    wanted = _needed(lines[: start + 1], {loss, *free})
-    with_marks = _needed(lines[: start + 1], {loss, *free}, marks=True)
+    wanted = needed_lines(lines[: start + 1], {loss, *free})
+    with_marks = needed_lines(lines[: start + 1], {loss, *free}, marks=True)
     order = sorted(with_marks)
     # helpers and imports that stand among the gradients' lines prepare them
     late = [x for x in backward if _is_definition(x.node) and not _uses_values(x, known, lines)]
@@ -221,7 +224,7 @@ def _is_one(node: ast.expr) -> bool:
 
 
 def _region(
-    lines: Sequence[Line], loss: str, assigned: Sequence[str]
+    lines: Sequence[Line], loss: str, assigned: Sequence[str], last: bool
 ) -> tuple[int, int, int | None]:
     """Where the loss is computed, where its gradients end, and what computes another one there."""
     at = [
@@ -234,7 +237,7 @@ def _region(
         for i, line in enumerate(lines)
         if any(is_gradient(n, assigned) for n in line.effects.writes) and not _trains(line, loss)
     ]
-    for k, i in enumerate(at):
+    for k, i in [] if last else enumerate(at):
         end = at[k + 1] if k + 1 < len(at) else len(lines)
         if any(i < w < end for w in writes):
             for later in at[k + 1 :]:
@@ -261,7 +264,9 @@ def _trains(line: Line, loss: str) -> bool:
     return loss in line.effects.binds or bool(called & {"backward", "step", "zero_grad"})
 
 
-def _backward(lines: Sequence[Line], known: set[str], loss: str) -> tuple[list[Line], list[str]]:
+def backward_lines(
+    lines: Sequence[Line], known: set[str], loss: str
+) -> tuple[list[Line], list[str]]:
     """The lines that write gradients, what they need of the lines between, and notes."""
     kept: list[Line] = []
     notes: list[str] = []
@@ -316,7 +321,7 @@ def _free(lines: Iterable[Line]) -> list[str]:
     return list(free)
 
 
-def _needed(lines: Sequence[Line], wanted: Iterable[str], marks: bool = False) -> set[int]:
+def needed_lines(lines: Sequence[Line], wanted: Iterable[str], marks: bool = False) -> set[int]:
     """Which lines the wanted names depend on; with ``marks`` those that ask for gradients too."""
     needed = set(wanted)
     kept: set[int] = set()
