@@ -181,7 +181,7 @@ def _parameters(
     """Parameters that keep their default values, and the one that is the output's gradient."""
     fixed: dict[str, Any] = {}
     upstream: str | None = None
-    result = _returned(forward)
+    results = {f"d{name}" for name in _returned(forward)}
     for name, p in inspect.signature(backward).parameters.items():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             raise LocatedError(
@@ -194,7 +194,7 @@ def _parameters(
             continue
         if p.default is not p.empty:
             fixed[name] = p.default
-        elif upstream is None and (name in _UPSTREAM or name == f"d{result}"):
+        elif upstream is None and (name in _UPSTREAM or name in results):
             upstream = name
         else:
             close = difflib.get_close_matches(name, known, 1, 0.6)
@@ -211,15 +211,15 @@ def _star(parameter: inspect.Parameter) -> str:
     return "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
 
 
-def _returned(forward: Callable[..., Any]) -> str:
-    """The name of what a forward pass returns."""
+def _returned(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """What the result of a forward pass is called."""
     called = forward.forward if isinstance(forward, torch.nn.Module) else forward
     text = written(called)
     if text is not None:
         for node in reversed(text.node.body):
             if isinstance(node, ast.Return) and isinstance(node.value, ast.Name):
-                return node.value.id
-    return "out"
+                return (node.value.id,)
+    return ("loss", "out")  # what a result without a name is called in a program
 
 
 def _needs_upstream(
@@ -426,7 +426,7 @@ def _results(
                 f"({', '.join(inputs)}): one for each is expected, None where there is none"
             )
         pairs = list(zip(inputs, items, strict=False))
-    made: list[ast.stmt] = []
+    made: list[tuple[str, ast.expr]] = []
     for of, item in pairs:
         if _all_none(item):
             left_out.append(of)
@@ -440,11 +440,29 @@ def _results(
             if item.id in bound and not own and item.id not in gradients:
                 gradients[item.id] = of
                 continue
-        node = ast.Assign([ast.Name(f"d{of}", ast.Store())], item)
-        ast.copy_location(node, item)
-        ast.copy_location(node.targets[0], item)
-        made.append(ast.fix_missing_locations(node))
-    return made
+        made.append((f"d{of}", item))
+    return _assignments(made, back)
+
+
+def _assignments(made: Sequence[tuple[str, ast.expr]], back: ast.Return) -> list[ast.stmt]:
+    """What is returned under each name; where one reads what another writes, all at once."""
+    names = [name for name, _ in made]
+    mixed = any(
+        isinstance(n, ast.Name) and n.id in names and n.id != name
+        for name, item in made
+        for n in ast.walk(item)
+    )
+    out: list[ast.stmt] = []
+    if mixed and len(made) > 1:
+        targets = ast.Tuple([ast.Name(n, ast.Store()) for n in names], ast.Store())
+        values = ast.Tuple([item for _, item in made], ast.Load())
+        out = [ast.copy_location(ast.Assign([targets], values), back)]
+    else:
+        out = [
+            ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], item), item)
+            for name, item in made
+        ]
+    return [ast.fix_missing_locations(node) for node in out]
 
 
 def _at(file: str, node: ast.stmt | ast.AST, source: str = "") -> Location:
