@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 
 from .evidence import Evidence
-from .mend import Mend, sizes_of, smallest
+from .mend import Mend, longhand, sizes_of, smallest
 from .reference import near
 from .result import Cause
 
@@ -36,15 +36,6 @@ def caused(e: Evidence, code: str, message: str, mend: Mend | None = None) -> Ca
     statement = e.handwritten.statements[mend.statement]
     span = (mend.edit.start, mend.edit.end)
     return Cause(code, message, mend.line, statement.line, span)
-
-
-def longhand(e: Evidence) -> str:
-    """The longhand's lines for this gradient, in the person's names."""
-    labels = {label: e.names.label(of) for of, label in e.reference.labels.items()}
-    lines = [use.text for use in e.uses]
-    return "\n".join(
-        re.sub(r"(?<![.\w])[^\W\d]\w*", lambda m: labels.get(m[0], m[0]), line) for line in lines
-    )
 
 
 # shapes
@@ -139,7 +130,7 @@ def constant_ratio(e: Evidence) -> Cause | None:
     if kind == "sign":
         mend = smallest(e, {"sign"})
         return caused(e, "sign", f"{name} has the wrong sign: it is −1 times the gradient", mend)
-    mend = smallest(e, KINDS_OF[kind]) or smallest(e)
+    mend = smallest(e)
     if kind == "twice":
         if mend is not None and mend.edit.kind in ("constant", "factor", "exponent"):
             return None
@@ -150,12 +141,6 @@ def constant_ratio(e: Evidence) -> Cause | None:
     return caused(e, code, f"{name} is {said} times the gradient: {REASON[code]}", mend)
 
 
-KINDS_OF = {
-    "count": ("count", "factor", "divisor", "surplus-factor", "constant", "argument", "function"),
-    "bessel": ("count", "constant", "factor", "divisor", "name"),
-    "scale": ("operator", "factor", "divisor", "surplus-factor", "exponent"),
-    "twice": ("surplus-term", "surplus-factor", "constant", "factor"),
-}
 REASON = {
     "wrong-count": "a mean hands each of its n entries 1/n of the upstream",
     "bessel": "a variance over n − 1 has n − 1 in its gradient too, a mean has n",

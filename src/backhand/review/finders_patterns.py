@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import torch
 
 from .evidence import Evidence
@@ -175,7 +173,7 @@ def rearranged(e: Evidence) -> Cause | None:
 def another_gradient(e: Evidence) -> Cause | None:
     """Equal to the gradient of another value."""
     pairs = tensors(e)
-    if pairs is None or e.terms and len(e.uses) > 1:
+    if pairs is None or (e.terms and len(e.uses) > 1):
         return None
     for of in e.probes[0].setting.gradients:
         if of == e.candidate.of:
@@ -185,16 +183,10 @@ def another_gradient(e: Evidence) -> Cause | None:
             o is not None and o.shape == v.shape and bool(o.any()) and near(v, o)
             for (v, _), o in zip(pairs, others, strict=True)
         ):
-            other = e.names.label(of)
-            text = e.statements[-1].text
-            if not _renames(e, text):
+            mend = smallest(e, {"name"})
+            if mend is None:
                 return None
+            other = e.names.label(of)
             said = f"{e.candidate.name} is the gradient of {of}, {other}: a name is wrong here"
-            return caused(e, "wrong-name", said, smallest(e, {"name"}) or smallest(e))
+            return caused(e, "wrong-name", said, mend)
     return None
-
-
-def _renames(e: Evidence, text: str) -> bool:
-    """Whether the line computes something: a bare ``dx = dy`` lacks a factor rather."""
-    value = text.partition("=")[2].strip()
-    return not re.fullmatch(r"[^\W\d]\w*", value)
