@@ -96,8 +96,8 @@ def attention_inputs() -> tuple[Any, ...]:
     n, m, d, c = 7, 5, 3, 2
     return (
         torch.randn(n, m, generator=g), torch.randn(m, generator=g) * 0.3 + 1.2,
-        torch.randn(m, generator=g), torch.randn(m, d, generator=g),
-        torch.randn(m, d, generator=g), torch.randn(m, c, generator=g),
+        torch.randn(m, generator=g), torch.randn(m, d, generator=g) * 0.4,
+        torch.randn(m, d, generator=g) * 0.4, torch.randn(m, c, generator=g),
         torch.randn(n, c, generator=g),
     )
 

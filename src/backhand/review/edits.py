@@ -158,6 +158,8 @@ def operator_edits(s: Source) -> Iterator[Edit]:
         if isinstance(node, ast.BinOp):
             left, right = f"({s.of(node.left)})", f"({s.of(node.right)})"
             for sign, kind in SWAPS.get(type(node.op), ()):
+                if _one(node.right) and sign in ("*", "/"):
+                    continue  # times one is no correction
                 yield s.edit(node, f"{left} {sign} {right}", kind)
             if isinstance(node.op, ast.Sub):
                 yield s.edit(node, f"{right} - {left}", "sign")
@@ -195,10 +197,14 @@ def token_edits(s: Source) -> Iterator[Edit]:
         if sign is None or at < 0:
             continue
         for new in ("+", "-", "*", "/", "**"):
-            if new != sign:
+            if new != sign and not (_one(node.right) and new in ("*", "/", "**")):
                 kind = "sign" if {sign, new} == {"+", "-"} else "operator"
                 kind = "exponent" if "**" in (sign, new) else kind
                 yield Edit(at, at + len(sign), sign, new, kind)
+
+
+def _one(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == 1
 
 
 def _in_exponent(s: Source, node: ast.AST) -> bool:
@@ -353,6 +359,8 @@ def _number_kind(s: Source, node: ast.expr) -> str:
     parent: ast.AST | None = node
     while parent is not None and not isinstance(parent, ast.stmt):
         above = s.parents.get(parent)
+        if isinstance(above, ast.Slice):
+            return "slice"
         if isinstance(above, ast.Subscript) and above.slice is parent:
             return "index"
         if isinstance(above, ast.BinOp) and isinstance(above.op, ast.Pow) and above.right is parent:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .edits import ACCUMULATING, Edit, Source
 
-FUNCTIONS = ("exp", "log", "tanh", "sqrt", "relu", "sigmoid", "sin", "cos", "abs", "square")
+FUNCTIONS = ("exp", "log", "tanh", "sqrt", "relu", "sigmoid", "sin", "cos")
 ALIKE = (
     FUNCTIONS,
     ("zeros_like", "ones_like"),
@@ -65,7 +65,10 @@ def layout_edits(s: Source) -> Iterator[Edit]:
                     yield s.edit(node, new, "view")
             if node.func.attr == "flip":
                 yield s.edit(node, owner, "flip")
-        if isinstance(node, ast.Name) and not isinstance(s.parents.get(node), ast.Attribute):
+        whole = isinstance(node, (ast.Name, ast.Call)) and not isinstance(
+            s.parents.get(node), ast.Attribute
+        )
+        if whole and not (isinstance(node, ast.Call) and node in s.values):
             for axes in ("-1", "-1, -2"):
                 yield s.edit(node, f"{text}.flip({axes})", "flip")
         if isinstance(node, ast.Attribute) and node.attr == "T":
@@ -92,7 +95,7 @@ def index_edits(s: Source) -> Iterator[Edit]:
                 ends = [s.of(e) for e in (part.lower, part.upper) if e is not None]
                 choices = [*ends, ":", *(f"{e}:" for e in ends), *(f":{e}" for e in ends)]
                 if not ends:
-                    choices = ["0", "-1"]
+                    choices = ["0", "-1", f"range({owner}.shape[{i}])"]
             elif isinstance(part, ast.Constant) and type(part.value) is int:
                 v = part.value
                 choices = [f"{v}:", f":{v}", ":", str(v + 1), str(v - 1)]

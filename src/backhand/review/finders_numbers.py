@@ -62,6 +62,10 @@ def wrong_shape(e: Evidence) -> Cause | None:
         return caused(e, "matmul-order", f"{shapes}: it is the transpose of the gradient", mend)
     for axes in _axes(pairs[0][0].dim()):
         if all(_summed(v, t, axes) for v, t in pairs):
+            if _for_matrices(e):
+                mend = smallest(e, {"axis", "rank"})
+                said = f"this holds for matrices: with more axes all but {of}'s own are summed over"
+                return caused(e, "rank-two-only", f"{shapes}: {said}", mend)
             mend = smallest(e, {"not-summed"})
             said = f"{of} was broadcast along axis {axes}, and its gradient is the sum over it"
             return caused(e, "axis-not-summed", f"{shapes}: {said}", mend)
@@ -71,6 +75,13 @@ def wrong_shape(e: Evidence) -> Cause | None:
             said = f"summed over axis {axes} as well, along which {of} was not broadcast"
             return caused(e, "wrong-axis", f"{shapes}: {said}", mend)
     return _jacobian(e, pairs, shapes)
+
+
+def _for_matrices(e: Evidence) -> bool:
+    """Whether something is summed already, of an upstream with more than two axes."""
+    ups = [e.probes[0].setting.gradients.get(of) for of in e.read]
+    texts = " ".join(s.text for s in e.statements)
+    return any(u is not None and u.dim() > 2 for u in ups) and bool(re.search(r"\.sum\(|@", texts))
 
 
 def _axes(rank: int) -> list[tuple[int, ...]]:

@@ -199,6 +199,7 @@ class _Judge:
             changing = changes_what_is_given(
                 self.handwritten, self.names, c, self.own, self.settings.given.values
             )
+            changing = changing or changed_meanwhile(self.handwritten, self.names, c, self.own)
             if changing is not None:
                 verdict, causes = WRONG, (changing,)
             else:

@@ -230,6 +230,12 @@ def sizes_of(e: Evidence) -> list[tuple[str, list[int]]]:
         except (NameError, AttributeError, IndexError):
             continue
         out.append((text, values))
+    known = {text for text, _ in out}
+    for name, held in e.probes[0].setting.values.items():
+        if type(held) is int and held > 1 and name not in known:
+            values = [p.setting.values.get(name) for p in e.probes]
+            if all(type(v) is int for v in values):
+                out.append((name, values))
     return out
 
 

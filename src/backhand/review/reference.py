@@ -23,6 +23,10 @@ from ..emit.python import Line
 from ..longhand import Namer, backward, expand_plain, recompute
 
 
+# Operators that pick the largest or smallest entries, at whose ties a convention decides.
+MAXIMA = frozenset({"amax", "amin", "max", "min", "max_dim", "min_dim"})
+
+
 @dataclass(frozen=True)
 class UseLine:
     """One line of the longhand that adds a use: its text, and the forward line that reads."""
@@ -315,6 +319,25 @@ class Reference:
                         space[target] = known
         value: torch.Tensor = space[goal]
         return value
+
+    def ties(self, setting: Setting) -> bool:
+        """Whether a maximum is reached twice here: gradients are a matter of convention then."""
+        for node in self.program.nodes():
+            operand = next(node.operands(), None)
+            if node.op not in MAXIMA or operand is None:
+                continue
+            held = setting.values.get(operand.name)
+            if not isinstance(held, torch.Tensor):
+                continue
+            axes = node.args[1] if len(node.args) > 1 else None
+            if not isinstance(axes, (int, tuple)) or axes == ():
+                axes = tuple(range(held.dim()))
+            for extreme in (torch.amax, torch.amin):
+                found = extreme(held, dim=axes, keepdim=True)
+                wanted = extreme is torch.amax if "max" in node.op else extreme is torch.amin
+                if wanted and bool(((held == found).sum(axes) > 1).any()):
+                    return True
+        return False
 
     def following(self, of: str) -> frozenset[str]:
         """The values whose gradients follow from the gradient of ``of``: none can be read by it."""
