@@ -45,6 +45,7 @@ _OURS = frozenset(
         "rich",
         "matplotlib",
         "safetensors",
+        "watchfiles",
     )
 )
 
