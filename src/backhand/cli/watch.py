@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +63,14 @@ def watch_file(file: str, options: Mapping[str, Any], show: Callable[[Review], N
         )
         for _ in turns:
             while changed():
-                seen = [_stamp(p) for p in watched]
+                seen = _settled(watched)
                 started = time.monotonic()
                 try:
                     review = reviewed(file, {**options, "abandoned": changed})
                     show(review)
                     status = 0 if review.ok else 1
                 except Abandoned:
-                    pass
+                    continue  # saved again meanwhile: that text counts
                 except BackhandError as error:
                     status = 2
                     click.echo(f"backhand: {clean(str(error))}", err=True)
@@ -99,6 +99,16 @@ def _stamp(path: Path) -> Stamp | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _settled(paths: Sequence[Path]) -> list[Stamp | None]:
+    """The stamps once they no longer change: a file is emptied before it is written."""
+    stamps = [_stamp(p) for p in paths]
+    while True:
+        time.sleep(_SETTLE_MS / 1000)
+        before, stamps = stamps, [_stamp(p) for p in paths]
+        if before == stamps:
+            return stamps
 
 
 def _sign(file: str, took: float) -> str:
