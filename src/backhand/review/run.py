@@ -184,7 +184,8 @@ def run_sequence(
             for k, v in tensors.items()
         }
     final = {k: v for k, v in space.items() if names.of(k) is not None}
-    unseen = any(g.changed(True) and not any(c.name == k for c in changes) for k, g in given.items())
+    told = {c.name for c in changes}
+    unseen = any(g.changed(True) for k, g in given.items() if k not in told)
     if unseen and not thorough:
         return run_sequence(handwritten, names, setting, thorough=True)
     return OwnRun(final, at, seen, errors, tuple(changes))
