@@ -37,7 +37,8 @@ class Figures:
 
         return (
             f"{self.total} mutants: detected {share(self.detected)}, "
-            f"right line {share(self.line)}, right cause {share(self.cause)}, wrong cause {share(self.wrong_cause)}"
+            f"right line {share(self.line)}, right cause {share(self.cause)}, "
+            f"wrong cause {share(self.wrong_cause)}"
         )
 
 

@@ -133,7 +133,7 @@ def _numbers(
         if ast.literal_eval(other) == -value:
             also.append("sign")
         if ast.literal_eval(other) == 0:
-            also += ["use-forgotten", "never-written"]  # a term times zero is a term that is not there
+            also += ["use-forgotten", "never-written"]  # a term times zero is none
         yield _mutant(put(other), f"{word} to {other}", *codes, *also)
     if not exponent:
         yield _mutant(put(f"(-{word})"), f"{word} negated", "sign", "constant")
@@ -176,7 +176,8 @@ def _terms(text: str, gradients: Callable[[str], bool]) -> Iterator[Mutant]:
                 if isinstance(node.op, ast.Mult):
                     yield _mutant(put(node, right), f"{left} dropped", *_lost(left, gradients))
                 else:
-                    yield _mutant(put(node, f"({right}) / ({left})"), "turned over", "operator", "exponent")
+                    turned = put(node, f"({right}) / ({left})")
+                    yield _mutant(turned, "turned over", "operator", "exponent")
             if isinstance(node.op, ast.MatMult):
                 swapped = put(node, f"{right} @ {left}")
                 yield _mutant(swapped, "operands swapped", "matmul-order")

@@ -14,7 +14,9 @@ from .handmade import handmade
 from .networks import NETWORKS
 
 
-@pytest.mark.parametrize("case", (*CASES, *OTHERS), ids=lambda c: f"{c.row}-{c.code}-{c.network}-{c.blamed}")
+@pytest.mark.parametrize(
+    "case", (*CASES, *OTHERS), ids=lambda c: f"{c.row}-{c.code}-{c.network}-{c.blamed}"
+)
 def test_the_mistake_is_named_and_no_other(case: Case) -> None:
     outcome = found(case)
     named = [(g.name, [c.code for c in g.causes]) for g in blamed(outcome)]

@@ -283,7 +283,8 @@ class _Judge:
         )
 
     def _rounding(self, s: _Standing) -> str:
-        return rounding_note(self.reference, s.candidate, s.own, s.local)
+        truth = self.settings.given.gradients.get(s.candidate.of)
+        return rounding_note(self.reference, s.candidate, s.local, s.given.value, truth)
 
     # what was not written
 
