@@ -152,7 +152,7 @@ def _constant(e: Evidence, mend: Mend, change: str) -> tuple[str, str]:
     if re.search(r"conv|pad|stride|dilation|pool", mend.before) and mend.edit.kind == "argument":
         return "convolution", f"{change}: padding and stride are those of the forward pass"
     around = mend.before[max(0, mend.edit.start - 4) : mend.edit.end]
-    if re.search(r"-\s*\(?\d$", around) and mend.edit.old == "1":
+    if re.search(r"[\w\])]\s*-\s*\(?\d$", around) and mend.edit.old == "1":
         return "bessel", f"{change}: n and n − 1 are mixed up"
     return "constant", f"{change}: the constant is wrong"
 

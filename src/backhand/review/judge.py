@@ -371,8 +371,7 @@ def _compared(value: Any, truth: torch.Tensor | None) -> Comparison:
 
 
 def _same_dtype(value: Any, truth: torch.Tensor | None) -> bool:
-    both = isinstance(value, torch.Tensor) and truth is not None
-    return not both or value.dtype == truth.dtype
+    return not isinstance(value, torch.Tensor) or truth is None or value.dtype == truth.dtype
 
 
 def _all_zero(value: Any) -> bool:
