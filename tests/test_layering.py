@@ -25,7 +25,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("operator",),  # a derivation as something to call
     ("report",),
-    ("checking",),
+    ("review",),  # of a backward pass written by hand
+    ("checking",),  # verify against autograd
     ("explain",),
     ("emit",),
     ("shorthand",),
