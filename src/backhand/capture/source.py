@@ -24,10 +24,8 @@ _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _STDLIB = sysconfig.get_paths()["stdlib"] + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # The parts of this package that run the user's code or stand in for torch.
-_OWN = tuple(
-    _PACKAGE + part
-    for part in ("capture", "checking", "program", "longhand", "rules", "emit", "api", "cli")
-)
+_OWN_PARTS = ("capture", "checking", "program", "longhand", "rules", "emit", "review", "api", "cli")
+_OWN = tuple(_PACKAGE + part for part in _OWN_PARTS)
 # Where the user's function is called from: frames further out are not its own.
 _CALLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inputs.py")
 

@@ -1,0 +1,273 @@
+"""What is right: the forward values and their true gradients, at any inputs and any precision.
+
+Gradients are autograd's on the user's own function, and the longhand's where single uses, or an
+upstream that never occurs in the whole network, are asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..capture import capture, fits, holds_at
+from ..checking.verify import Truth, autograd_truth, run_lines
+from ..emit.listing import print_backward, print_forward, printed_name
+from ..emit.python import Line
+from ..longhand import Namer, backward, expand_plain, recompute
+
+
+@dataclass(frozen=True)
+class UseLine:
+    """One line of the longhand that adds a use: its text, and the forward line that reads."""
+
+    text: str
+    reader: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One set of inputs: forward values by name, every true gradient by the value it is of.
+
+    ``fresh`` inputs are made up; ``noise`` names the gradients that were replaced by random ones.
+    """
+
+    values: Mapping[str, Any]
+    gradients: Mapping[str, torch.Tensor | None]
+    upstream: Mapping[str, torch.Tensor]
+    fresh: bool = False
+    noise: tuple[str, ...] = ()
+
+
+class Reference:
+    """The forward pass of a review, and its longhand."""
+
+    def __init__(self, forward: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
+        self.forward = forward
+        self.captured = capture(forward, inputs)
+        leaves = self.captured.arguments.dynamic()
+        self.leaves = leaves
+        self.inputs = tuple(
+            leaf.value.detach() if isinstance(leaf.value, torch.Tensor) else leaf.value
+            for leaf in leaves
+        )
+        self.wrt = {
+            leaf.name
+            for leaf in leaves
+            if isinstance(leaf.value, torch.Tensor)
+            and leaf.value.is_floating_point()
+            and leaf.kind != "buffer"
+        }
+        program, context = self.captured.program, self.captured.context
+        walked = backward(program, context, self.captured.fakes, sorted(self.wrt))
+        expanded = expand_plain(walked, context, self.captured.fakes)
+        plain, needed = recompute(expanded, program)
+        exact, more = recompute(walked, program)
+        namer = Namer(program)
+        self.program = namer.program(program, needed | more)
+        self.derived = namer.backward(plain)
+        self.symbols = program.symbols
+        listing = print_backward(
+            self.derived.program, self.symbols, shapes=False, forward=self.program
+        )
+        self.preamble, self.lines = listing.preamble, listing.lines
+        rounded = namer.backward(exact)
+        printed = print_backward(
+            rounded.program, self.symbols, shapes=False, forward=self.program
+        )
+        self.exact_lines = printed.lines
+        self.forward_lines, self.forward_head = print_forward(self.program, self.symbols)
+        made = {v.name: printed_name(v) for v in self.derived.program.values()}
+        named = [v for v in program.values() if v.var is not None and v.floating]
+        self.names = tuple(v.name for v in named)
+        self.labels = {
+            of: made[name] for of, name in self.derived.gradients.items() if name in made
+        }
+        self._compiled = {x.text: compile(x.text, "<longhand>", "exec") for x in self.lines}
+        self.outputs = tuple(v.name for v in program.outputs)
+
+    # numbers
+
+    def values_at(self, inputs: Sequence[Any], seed: int = 0) -> dict[str, Any]:
+        """Every named forward value, and the sizes that the author's code has names for."""
+        space: dict[str, Any] = {"torch": torch, "math": math}
+        constants = self.captured.constants
+        space.update(zip([leaf.name for leaf in self.leaves], inputs, strict=True))
+        space.update(constants)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            run_lines([*self.forward_head, *self.forward_lines], space)
+            for symbol in self.symbols:
+                if symbol.named and symbol.axis is not None and symbol.name not in space:
+                    space[symbol.name] = eval(symbol.accessor, space)
+        space.update(self._locals_at(inputs, seed, space))
+        return space
+
+    def _locals_at(
+        self, inputs: Sequence[Any], seed: int, known: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Local names of the user's own function that the program does not have: ``n``, masks."""
+        called = self.forward.forward if isinstance(self.forward, torch.nn.Module) else self.forward
+        code = getattr(getattr(called, "__func__", called), "__code__", None)
+        found: dict[str, Any] = {}
+
+        def watch(frame: Any, event: str, arg: Any) -> None:
+            if event == "return" and frame.f_code is code:
+                found.update(frame.f_locals)
+
+        before = sys.getprofile()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            sys.setprofile(watch)
+            try:
+                self.captured.arguments.call(list(inputs))
+            finally:
+                sys.setprofile(before)
+        return {k: v for k, v in found.items() if k not in known}
+
+    def setting(self, inputs: Sequence[Any], seed: int = 0, fresh: bool = False) -> Setting:
+        """Forward values and autograd's gradients at these inputs."""
+        truth: Truth = autograd_truth(
+            self.captured,
+            inputs,
+            self.derived.upstream_of,
+            self.wrt,
+            set(self.names),
+            None,
+            seed,
+        )
+        values = self.values_at(inputs, seed)
+        gradients = {k: g for k, g in truth.gradients.items()}
+        gradients.update(truth.upstream)
+        return Setting(values, gradients, truth.upstream, fresh)
+
+    def noisy(self, setting: Setting, read: Sequence[str], seed: int) -> Setting | None:
+        """The same forward values with a random upstream in place of the gradients ``read``.
+
+        Those of them that follow from others keep following. What comes before stays true.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        space = self.backward_space(setting)
+        roots: list[str] = []
+        after: set[str] = set()  # labels that follow from noise
+        by_label = {self.labels[of]: of for of in read if of in self.labels}
+        gradients = dict(setting.gradients)
+        last = {t: i for i, line in enumerate(self.lines) for t in line.targets}
+        for up, of in zip(self.derived.upstream, self.derived.upstream_of, strict=True):
+            if of in read:
+                label = printed_name(up)
+                space[label] = noise_like(space[label], generator)
+                gradients[of] = space[label]
+                roots.append(of)
+                after.add(label)
+        with torch.no_grad():
+            for i, line in enumerate(self.lines):
+                exec(self._compiled[line.text], space)
+                follows = any(r in after for r in line.reads)
+                for target in line.targets:
+                    of = by_label.get(target, "")
+                    if of and last[target] == i and not follows and target not in after:
+                        space[target] = noise_like(space[target], generator)
+                        roots.append(of)
+                        after.add(target)
+                    elif follows:
+                        after.add(target)
+        if not roots:
+            return None
+        for of, label in self.labels.items():
+            if label in space:
+                gradients[of] = space[label]
+        return Setting(setting.values, gradients, setting.upstream, setting.fresh, tuple(roots))
+
+    def backward_space(self, setting: Setting) -> dict[str, Any]:
+        """Where the longhand's lines can run: forward values, sizes and upstreams."""
+        space = dict(setting.values)
+        run_lines(list(self.preamble), space)
+        for value, of in zip(self.derived.upstream, self.derived.upstream_of, strict=True):
+            space[printed_name(value)] = setting.upstream[of]
+        return space
+
+    def agrees(self, setting: Setting) -> bool:
+        """Whether the longhand gives autograd's gradients here, to double precision."""
+        space = self.backward_space(setting)
+        with torch.no_grad():
+            for line in self.lines:
+                exec(self._compiled[line.text], space)
+        for of, label in self.labels.items():
+            truth, ours = setting.gradients.get(of), space.get(label)
+            if truth is None or ours is None:
+                continue
+            if truth.shape != ours.shape or not near(ours, truth, scale_of(setting)):
+                return False
+        return True
+
+    def uses(self, of: str) -> tuple[UseLine, ...]:
+        """The longhand's lines that add up to the gradient of ``of``, in their order."""
+        return tuple(
+            UseLine(line.text, line.step.source if line.step else "") for line in self._adding(of)
+        )
+
+    def _adding(self, of: str) -> list[Line]:
+        label = self.labels.get(of)
+        return [line for line in self.lines if label in line.targets]
+
+    def terms(self, of: str, setting: Setting) -> tuple[torch.Tensor, ...]:
+        """The use of each of those lines alone, at this setting."""
+        label = self.labels.get(of)
+        if label is None:
+            return ()
+        space = self.backward_space(setting)
+        true = {self.labels[o]: g for o, g in setting.gradients.items() if o in self.labels}
+        mine = {id(line) for line in self._adding(of)}
+        last = {t: i for i, line in enumerate(self.lines) for t in line.targets}
+        out: list[torch.Tensor] = []
+        with torch.no_grad():
+            for i, line in enumerate(self.lines):
+                if id(line) in mine and label in line.reads:
+                    space[label] = torch.zeros_like(space[label])
+                exec(self._compiled[line.text], space)
+                if id(line) in mine:
+                    out.append(space[label])
+                    if len(out) == len(mine):
+                        break
+                for target in line.targets:
+                    known = true.get(target)
+                    if known is not None and target != label and last[target] == i:
+                        space[target] = known
+        return tuple(out)
+
+    def fits(self, inputs: Sequence[Any]) -> bool:
+        return fits(self.captured, list(inputs))
+
+    def holds_at(self, sizes: Mapping[str, int]) -> bool:
+        return holds_at(self.captured, sizes)
+
+
+def noise_like(t: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Random numbers in the shape and dtype of a gradient."""
+    return torch.randn(t.shape, generator=generator, dtype=torch.float64).to(t.dtype)
+
+
+AGREES = 1e-9
+
+
+def near(a: torch.Tensor, b: torch.Tensor, floor: float = 0.0, rel: float = AGREES) -> bool:
+    """Equal but for double-precision rounding, measured against the larger of truth and floor."""
+    if a.shape != b.shape:
+        return False
+    if a.numel() == 0:
+        return True
+    scale = max(float(b.abs().max()), 1e-6 * floor)
+    off = float((a - b).abs().max())
+    return off <= rel * scale or bool(torch.equal(a, b))
+
+
+def scale_of(setting: Setting) -> float:
+    """The size of the largest gradient there is, against which a zero is measured."""
+    known = [g for g in setting.gradients.values() if g is not None and g.numel()]
+    sizes = [float(g.abs().max()) for g in known]
+    return max((s for s in sizes if math.isfinite(s)), default=0.0)

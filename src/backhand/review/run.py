@@ -1,0 +1,247 @@
+"""Running handwritten statements: in their own sequence, and alone with the true upstream."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import CodeType
+from typing import Any
+
+import torch
+
+from ..checking.compare import same_bits
+from .handwritten import Handwritten, Statement
+from .names import Candidate, Names
+from .reference import Setting
+
+
+@dataclass(frozen=True)
+class Change:
+    """A tensor that a statement changed though it does not name it, or that was not its to change.
+
+    ``through`` is the name under which it was written to.
+    """
+
+    name: str
+    statement: int
+    through: str
+
+
+@dataclass(frozen=True)
+class OwnRun:
+    """The person's own run: the last value of every gradient, and what went wrong on the way.
+
+    ``at`` has what a name held after a statement: ``at[i, name]``.
+    """
+
+    final: Mapping[str, Any]
+    at: Mapping[tuple[int, str], Any]
+    seen: Mapping[tuple[int, str], Any]
+    errors: Mapping[int, BaseException]
+    changes: tuple[Change, ...]
+    storages: Mapping[tuple[int, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One gradient's statements run by themselves: the value after each, and the error if any."""
+
+    value: Any
+    steps: tuple[Any, ...]
+    error: BaseException | None = None
+    failed: int | None = None
+
+
+class _InDouble(ast.NodeTransformer):
+    """What asks for single precision asks for double, so that rounding can be told."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "float" and not node.args:
+            node.func.attr = "double"
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if node.attr in ("float32", "float") and isinstance(node.ctx, ast.Load):
+            owner = node.value
+            if isinstance(owner, ast.Name) and owner.id == "torch":
+                node.attr = "float64"
+        return node
+
+
+@lru_cache(maxsize=4096)
+def compiled(text: str, double: bool) -> CodeType:
+    """A statement's code; its text may stand indented in the person's file."""
+    tree = ast.parse(textwrap.dedent(text))
+    if double:
+        tree = ast.fix_missing_locations(_InDouble().visit(tree))
+    return compile(tree, "<handwritten>", "exec")
+
+
+@contextmanager
+def precision(double: bool) -> Iterator[None]:
+    """New tensors in double precision, without a tape."""
+    before = torch.get_default_dtype()
+    if double:
+        torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def copied(value: Any) -> Any:
+    """A tensor of the same strides with a storage of its own; anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone(memory_format=torch.preserve_format)
+    return value
+
+
+def space_for(handwritten: Handwritten, names: Names, setting: Setting) -> dict[str, Any]:
+    """What the statements find when they start: scope, forward values, and the upstream."""
+    space: dict[str, Any] = {**handwritten.scope, **setting.values}
+    for alias, value in handwritten.names.items():
+        if value in setting.values:
+            space[alias] = setting.values[value]
+    for output in names.outputs:
+        space.setdefault(names.label(output), setting.gradients.get(output))
+    for name, make in handwritten.setup.items():
+        space[name] = make(space)
+    return space
+
+
+def run_sequence(handwritten: Handwritten, names: Names, setting: Setting) -> OwnRun:
+    """All statements, one after the other, in one namespace, as the person would."""
+    double = _is_double(setting)
+    space = {k: copied(v) for k, v in space_for(handwritten, names, setting).items()}
+    given = {k: copied(v) for k, v in space.items() if isinstance(v, torch.Tensor)}
+    at: dict[tuple[int, str], Any] = {}
+    seen: dict[tuple[int, str], Any] = {}
+    storages: dict[tuple[int, str], int] = {}
+    errors: dict[int, BaseException] = {}
+    changes: list[Change] = []
+    held = dict(given)  # what every tensor held before the statement
+    with precision(double):
+        for i, statement in enumerate(handwritten.statements):
+            if statement.blank:
+                continue
+            for name in statement.reads:
+                if names.of(name) is not None:
+                    seen[i, name] = held.get(name)
+            before = {k: v for k, v in space.items() if isinstance(v, torch.Tensor)}
+            try:
+                exec(compiled(statement.text, double), space)
+            except Exception as error:
+                errors[i] = error
+            for name, tensor in before.items():
+                if name in held and not _unchanged(tensor, held[name]):
+                    foreign = name not in statement.writes
+                    if foreign or (name in given and names.of(name) is None):
+                        changes.append(Change(name, i, _through(statement, space, tensor)))
+            for name in statement.writes:
+                value = space.get(name)
+                if i in errors and space.get(name) is before.get(name):
+                    value = None if names.of(name) is not None else value
+                    if value is None:
+                        space.pop(name, None)
+                at[i, name] = copied(value)
+                if isinstance(value, torch.Tensor):
+                    storages[i, name] = value.untyped_storage().data_ptr()
+            held = {
+                k: copied(v) if k not in held or not _same_object(v, held, k, before) else held[k]
+                for k, v in space.items()
+                if isinstance(v, torch.Tensor)
+            }
+    final = {k: v for k, v in space.items() if names.of(k) is not None}
+    return OwnRun(final, at, seen, errors, tuple(changes), storages)
+
+
+def _same_object(
+    value: torch.Tensor, held: Mapping[str, Any], name: str, before: Mapping[str, Any]
+) -> bool:
+    return value is before.get(name) and bool(_unchanged(value, held[name]))
+
+
+def _unchanged(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
+    return tensor.shape == copy.shape and tensor.dtype == copy.dtype and same_bits(tensor, copy)
+
+
+def _through(statement: Statement, space: Mapping[str, Any], tensor: torch.Tensor) -> str:
+    """The written name that shares the changed tensor's storage."""
+    storage = tensor.untyped_storage().data_ptr()
+    for name in statement.writes:
+        value = space.get(name)
+        if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() == storage:
+            return name
+    return statement.writes[0] if statement.writes else ""
+
+
+def _is_double(setting: Setting) -> bool:
+    floats = [
+        v.dtype
+        for v in setting.gradients.values()
+        if isinstance(v, torch.Tensor) and v.is_floating_point()
+    ]
+    return torch.float64 in floats
+
+
+def run_alone(
+    candidate: Candidate,
+    statements: Sequence[Statement | str],
+    handwritten: Handwritten,
+    names: Names,
+    setting: Setting,
+    base: Mapping[str, Any],
+) -> Alone:
+    """The candidate's statements with every gradient that they read replaced by the true one.
+
+    ``statements`` are those at ``needed`` and ``own``, in order; a text stands for an edited one.
+    The gradient itself and temporaries are what the statements make of them. ``base`` is
+    ``space_for`` this setting.
+    """
+    double = _is_double(setting)
+    space = dict(base)
+    chain: set[str] = set()
+    steps: list[Any] = []
+    order = sorted({*candidate.needed, *candidate.own})
+    with precision(double):
+        for i, changed in zip(order, statements, strict=True):
+            original = handwritten.statements[i]
+            text = changed if isinstance(changed, str) else changed.text
+            reads = original.reads if not isinstance(changed, str) else _loaded(text)
+            for name in reads:
+                if name in chain:
+                    continue
+                of = names.of(name)
+                if of is not None and of != candidate.of:
+                    true = setting.gradients.get(of)
+                    if true is not None:
+                        space[name] = copied(true)
+                elif name in base:
+                    space[name] = copied(base[name])
+            for name in original.writes:  # changed in place, perhaps
+                if name not in chain and name in base:
+                    space[name] = copied(base[name])
+            try:
+                exec(compiled(text, double), space)
+            except Exception as error:
+                return Alone(None, tuple(steps), error, i)
+            for name in original.writes:
+                if names.of(name) is None or names.of(name) == candidate.of:
+                    chain.add(name)
+            if i in candidate.own:
+                steps.append(copied(space.get(candidate.name)))
+    return Alone(steps[-1] if steps else None, tuple(steps))
+
+
+@lru_cache(maxsize=4096)
+def _loaded(text: str) -> tuple[str, ...]:
+    tree = ast.parse(textwrap.dedent(text))
+    return tuple({n.id for n in ast.walk(tree) if isinstance(n, ast.Name)})

@@ -1,0 +1,1 @@
+"""Everything that can be reviewed, brought to one shape."""

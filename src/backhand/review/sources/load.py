@@ -1,0 +1,236 @@
+"""What a file is, told from its text: functions, an ``autograd.Function``, a script, a notebook."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...capture.target import find, load_module, load_target, split_target
+from ...errors import BackhandError, InputError
+from ..handwritten import Handwritten
+from .autograd_function import from_class, is_function_class, own_forward
+from .cells import Source, read_source
+from .functions import from_function, value_names
+from .namespace import inputs_from
+from .script import beside, from_script, run_line, statement_of
+from .slicing import backward_lines, is_gradient, lines_of, needed_lines
+
+
+def load(
+    file: str,
+    forward: str | None = None,
+    inputs: str | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> Handwritten:
+    """Read a file into something to review.
+
+    ``forward`` is ``FILE:FUNCTION`` where the forward pass stands elsewhere; ``inputs`` and
+    ``sizes`` are those of a target.
+    """
+    source = read_source(file)
+    defined = _defined(source)
+    notebook = Path(file).suffix == ".ipynb"
+    if notebook and ("backward" in defined or _classes(source)):
+        if forward is not None or inputs is not None:
+            raise InputError("a notebook's functions are reviewed with the inputs it makes itself")
+        return _notebook_functions(source, defined)
+    if "backward" in defined and ("forward" in defined or forward is not None):
+        return _functions(file, forward, inputs, sizes)
+    classes = _classes(source)
+    if classes and not _has_gradient_lines(source):
+        return _class(file, classes, "forward" in defined, forward, inputs, sizes)
+    if forward is not None:
+        return _lines(source, forward, inputs, sizes)
+    try:
+        made = from_script(source)
+    except BackhandError as error:
+        raise _explained(file, defined, error) from error
+    if sizes or inputs is not None:
+        option = "--at" if sizes else "--inputs"
+        raise InputError(f"{file} builds its inputs itself: leave out {option}")
+    return made
+
+
+def _defined(source: Source) -> set[str]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {n.name for cell in source.cells for n in cell.body if isinstance(n, kinds)}
+
+
+def _classes(source: Source) -> list[str]:
+    """Classes that look like an ``autograd.Function``: one of their bases is called so."""
+    return [
+        n.name
+        for cell in source.cells
+        for n in cell.body
+        if isinstance(n, ast.ClassDef)
+        and any(ast.unparse(base).rpartition(".")[2] == "Function" for base in n.bases)
+    ]
+
+
+def _has_gradient_lines(source: Source) -> bool:
+    lines = lines_of(source.cells)
+    known = {n for line in lines for n in line.effects.writes}
+    return any(is_gradient(n, known) for line in lines for n in line.effects.writes)
+
+
+def _functions(
+    file: str, forward: str | None, inputs: str | None, sizes: Mapping[str, int] | None
+) -> Handwritten:
+    """A module with ``backward``, and ``forward`` there or elsewhere."""
+    target = load_target(forward or f"{file}:forward", inputs, sizes)
+    if forward is not None and not _same_place(split_target(forward)[0], file):
+        backward = find(load_module(file), "backward", file)
+    else:
+        backward = _beside(target.forward, "backward", file)
+    return from_function(target.forward, backward, _positional(target.args, target.kwargs), file)
+
+
+def _beside(forward: Callable[..., Any], name: str, file: str) -> Any:
+    """Another function of the module that was loaded for the forward pass."""
+    space = getattr(forward, "__globals__", {})
+    return space[name] if name in space else find(load_module(file), name, file)
+
+
+def _same_place(a: str, b: str) -> bool:
+    return Path(a).exists() and Path(a).resolve() == Path(b).resolve()
+
+
+def _positional(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (*args, *kwargs.values())
+
+
+def _class(
+    file: str,
+    names: Sequence[str],
+    has_forward: bool,
+    forward: str | None,
+    inputs: str | None,
+    sizes: Mapping[str, int] | None,
+) -> Handwritten:
+    if len(names) > 1:
+        raise InputError(
+            f"{file} has {len(names)} autograd.Functions ({', '.join(names)}): keep the one to be "
+            "reviewed in a file of its own"
+        )
+    if forward is not None or has_forward:
+        target = load_target(forward or f"{file}:forward", inputs, sizes)
+        reference = target.forward
+        given = _positional(target.args, target.kwargs)
+        if forward is None or _same_place(split_target(forward)[0], file):
+            kind = _beside(reference, names[0], file)
+        else:
+            kind = find(load_module(file), names[0], file)
+        return from_class(_checked(kind, names[0], file), reference, given, file)
+    module = load_module(file)
+    kind = _checked(find(module, names[0], file), names[0], file)
+    place = inputs or (f"{file}:example_inputs" if "example_inputs" in vars(module) else None)
+    if place is None:
+        raise InputError(
+            f"{file} has an autograd.Function and nothing to try it on: write example_inputs() "
+            "beside it, or name a forward pass with --forward FILE:FUNCTION"
+        )
+    given = _made(place, module, file, sizes or {})
+    return from_class(kind, None, given, file)
+
+
+def _checked(kind: Any, name: str, file: str) -> Any:
+    if not is_function_class(kind):
+        raise InputError(f"{name} in {file} is no torch.autograd.Function")
+    return kind
+
+
+def _made(place: str, module: Any, file: str, sizes: Mapping[str, int]) -> tuple[Any, ...]:
+    where, name = split_target(place)
+    maker = find(module if _same_place(where, file) else load_module(where), name, where)
+    made = maker(**sizes)
+    return tuple(made) if isinstance(made, (tuple, list)) else (made,)
+
+
+def _lines(
+    source: Source, forward: str, inputs: str | None, sizes: Mapping[str, int] | None
+) -> Handwritten:
+    """A file of gradient lines whose forward pass stands elsewhere."""
+    target = load_target(forward, inputs, sizes)
+    given = _positional(target.args, target.kwargs)
+    return from_lines(source, target.forward, given)
+
+
+def from_lines(source: Source, forward: Callable[..., Any], inputs: Sequence[Any]) -> Handwritten:
+    """Gradient lines at top level against a forward pass; imports and helpers are run."""
+    lines = lines_of(source.cells)
+    known = set(value_names(forward, inputs))
+    kept, notes = backward_lines(lines, known, "")
+    if not kept:
+        raise InputError(
+            f"{source.file} has no line that writes a gradient of the forward pass: write d… for "
+            f"one of {', '.join(sorted(known)[:12])}"
+        )
+    space: dict[str, Any] = {}
+    free = {n for line in kept for n in line.effects.reads} - known
+    setup = [lines[i] for i in sorted(needed_lines(lines, free)) if lines[i] not in kept]
+    with beside(source.file):
+        for line in setup:
+            run_line(source, line, space)
+    return Handwritten(
+        file=source.file,
+        source=source.text,
+        forward=forward,
+        inputs=tuple(inputs),
+        statements=tuple(map(statement_of, kept)),
+        scope=space,
+        notes=(*source.notes, *notes),
+    )
+
+
+def _notebook_functions(source: Source, defined: set[str]) -> Handwritten:
+    """Functions or a class in a notebook: they and what they need are run, nothing else."""
+    lines = lines_of(source.cells)
+    classes = _classes(source)
+    wanted = {"forward", "example_inputs"} & defined
+    wanted |= {"backward"} if "backward" in defined else set(classes[:1])
+    space = _run(source, lines, wanted)
+    forward = space.get("forward")
+    if forward is None and not classes:
+        raise InputError(f"{source.file} has a function backward and no function forward")
+    kind = None if "backward" in defined else _checked(space[classes[0]], classes[0], source.file)
+    reference = forward if forward is not None else own_forward(kind)
+    if "example_inputs" in space:
+        made = space["example_inputs"]()
+        inputs = tuple(made) if isinstance(made, (tuple, list)) else (made,)
+    else:
+        names = [*inspect.signature(reference).parameters]
+        inputs = inputs_from(reference, _run(source, lines, {*names, *wanted}))
+    if kind is not None:
+        return replace(from_class(kind, forward, inputs, source.file), source=source.text)
+    return replace(
+        from_function(reference, space["backward"], inputs, source.file), source=source.text
+    )
+
+
+def _run(source: Source, lines: Sequence[Any], wanted: set[str]) -> dict[str, Any]:
+    space: dict[str, Any] = {"__name__": "__main__"}
+    with beside(source.file):
+        for i in sorted(needed_lines(lines, wanted)):
+            run_line(source, lines[i], space)
+    return space
+
+
+def _explained(file: str, defined: set[str], error: BackhandError) -> BackhandError:
+    """Half a module is told what the other half would be."""
+    if "nothing at top level assigns" not in str(error):
+        return error
+    if "forward" in defined:
+        return InputError(
+            f"{file} has a function forward and no function backward: write one that takes the "
+            "values it needs by their names and assigns d… for each gradient"
+        )
+    if "backward" in defined:
+        return InputError(
+            f"{file} has a function backward and no function forward: write it beside it, or name "
+            "it with --forward FILE:FUNCTION"
+        )
+    return error

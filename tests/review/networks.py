@@ -1,0 +1,176 @@
+"""Three networks with a right backward pass each: the article's, layer norm + attention, a cell."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load_article() -> ModuleType:
+    if "article_example" in sys.modules:
+        return sys.modules["article_example"]
+    path = ROOT / "examples" / "article.py"
+    spec = importlib.util.spec_from_file_location("article_example", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["article_example"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def article_lines(fused: bool = False) -> str:
+    """The gradient lines of ``backward_by_hand``, without what comes before and after."""
+    source = inspect.getsource(load_article().backward_by_hand)
+    start = source.index("    dlogprobs = torch.zeros_like")
+    end = source.index("    # Exercise 2" if not fused else "    return {")
+    lines = [line[4:].split("  # [")[0] for line in source[start:end].splitlines()]
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#")) + "\n"
+
+
+def article_inputs() -> tuple[Any, ...]:
+    values = load_article().example_inputs(n=7, d=5, k=11, t=3, e=2)
+    values[1][0, 0] = values[1][1, 2]  # one letter twice at least
+    return values
+
+
+# fmt: off
+def attention(x, gain, bias, Wq, Wk, Wv, target):
+    d = Wq.shape[1]
+    mu = x.mean(1, keepdim=True)
+    xc = x - mu
+    var = (xc**2).mean(1, keepdim=True)
+    inv = (var + 1e-5)**-0.5
+    xhat = xc * inv
+    y = xhat * gain + bias
+    q = y @ Wq
+    k = y @ Wk
+    v = y @ Wv
+    scores = q @ k.T / d**0.5
+    e = scores.exp()
+    z = e.sum(1, keepdim=True)
+    p = e / z
+    out = p @ v
+    diff = out - target
+    loss = (diff**2).mean()
+    return loss
+
+
+ATTENTION = """
+ddiff = 2 * diff / diff.numel()
+dout = ddiff
+dp = dout @ v.T
+dv = p.T @ dout
+dz = -(dp * e / z**2).sum(1, keepdim=True)
+de = dp / z + dz
+dscores = de * e
+dq = dscores @ k / d**0.5
+dk = dscores.T @ q / d**0.5
+dWq = y.T @ dq
+dWk = y.T @ dk
+dWv = y.T @ dv
+dy = dq @ Wq.T + dk @ Wk.T + dv @ Wv.T
+dgain = (dy * xhat).sum(0)
+dbias = dy.sum(0)
+dxhat = dy * gain
+dinv = (dxhat * xc).sum(1, keepdim=True)
+dvar = -0.5 * (var + 1e-5)**-1.5 * dinv
+dxc = dxhat * inv + 2 * xc * dvar / xc.shape[1]
+dmu = -dxc.sum(1, keepdim=True)
+dx = dxc + dmu / x.shape[1]
+"""
+
+
+def attention_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(3)
+    n, m, d, c = 7, 5, 3, 2
+    return (
+        torch.randn(n, m, generator=g), torch.randn(m, generator=g) * 0.3 + 1.2,
+        torch.randn(m, generator=g), torch.randn(m, d, generator=g),
+        torch.randn(m, d, generator=g), torch.randn(m, c, generator=g),
+        torch.randn(n, c, generator=g),
+    )
+
+
+def cell(table, ids, h0, Wx, Wh, b, Wo, target):
+    x = table[ids]
+    x1 = x[:, 0]
+    x2 = x[:, 1]
+    x3 = x[:, 2]
+    z1 = x1 @ Wx + h0 @ Wh + b
+    h1 = torch.tanh(z1)
+    z2 = x2 @ Wx + h1 @ Wh + b
+    h2 = torch.tanh(z2)
+    z3 = x3 @ Wx + h2 @ Wh + b
+    h3 = torch.tanh(z3)
+    r = torch.relu(h3)
+    y = r @ Wo
+    best = y.amax(1, keepdim=True)
+    s = y - best
+    loss = ((s - target)**2).mean()
+    return loss
+
+
+CELL = """
+ds = 2 * (s - target) / s.numel()
+dbest = -ds.sum(1, keepdim=True)
+dy = ds + (y == best) * dbest
+dWo = r.T @ dy
+dr = dy @ Wo.T
+dh3 = dr * (h3 > 0)
+dz3 = dh3 * (1 - h3**2)
+dh2 = dz3 @ Wh.T
+dz2 = dh2 * (1 - h2**2)
+dh1 = dz2 @ Wh.T
+dz1 = dh1 * (1 - h1**2)
+dh0 = dz1 @ Wh.T
+dWh = h2.T @ dz3 + h1.T @ dz2 + h0.T @ dz1
+dWx = x3.T @ dz3 + x2.T @ dz2 + x1.T @ dz1
+db = dz3.sum(0) + dz2.sum(0) + dz1.sum(0)
+dx3 = dz3 @ Wx.T
+dx2 = dz2 @ Wx.T
+dx1 = dz1 @ Wx.T
+dx = torch.zeros_like(x)
+dx[:, 0] = dx1
+dx[:, 1] = dx2
+dx[:, 2] = dx3
+dtable = torch.zeros_like(table)
+dtable.index_put_((ids,), dx, accumulate=True)
+"""
+
+
+def cell_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(5)
+    n, v, m, d, c = 7, 11, 2, 5, 3
+    return (
+        torch.randn(v, m, generator=g), torch.randint(0, v, (n, 3), generator=g),
+        torch.randn(n, d, generator=g), torch.randn(m, d, generator=g),
+        torch.randn(d, d, generator=g) * 0.5, torch.randn(d, generator=g),
+        torch.randn(d, c, generator=g), torch.randn(n, c, generator=g),
+    )
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Network:
+    """A forward pass, the statements that go back through it, and example inputs."""
+
+    forward: Callable[..., Any]
+    text: str
+    inputs: tuple[Any, ...]
+
+
+NETWORKS = {
+    "article": Network(load_article().forward, article_lines(), article_inputs()),
+    "attention": Network(attention, ATTENTION, attention_inputs()),
+    "cell": Network(cell, CELL, cell_inputs()),
+}
