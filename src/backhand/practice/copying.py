@@ -145,7 +145,9 @@ def _nearby(node: ast.Import | ast.ImportFrom, folder: Path) -> bool:
     """Whether an import finds a file beside the target, which a worksheet may not lie beside."""
     if isinstance(node, ast.ImportFrom) and node.level:
         return True
-    names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+    names = (
+        [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+    )
     for name in names:
         top = name.partition(".")[0]
         if (folder / f"{top}.py").exists() or (folder / top).is_dir():
