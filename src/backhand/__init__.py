@@ -1,6 +1,7 @@
 """Backpropagation by hand, with a machine that checks the hand.
 
-Importing this package is cheap: torch is loaded when `derive` or `Backprop` is first asked for.
+Importing this package is cheap: torch is loaded when `derive`, `check` or `Backprop` is
+first asked for.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from .errors import BackhandError
 
 if TYPE_CHECKING:
-    from .api import Backprop, derive
+    from .api import Backprop, check, derive
 
 __version__ = "0.1.0"
-__all__ = ["BackhandError", "Backprop", "__version__", "derive"]
+__all__ = ["BackhandError", "Backprop", "__version__", "check", "derive"]
 
-_FROM_API = frozenset({"Backprop", "derive"})
+_FROM_API = frozenset({"Backprop", "check", "derive"})
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from ..checking.compare import EXACT as SAME_BITS
 from ..checking.compare import Comparison, compare
 from .causes import causes_of
 from .evidence import Evidence, Probe, probe_at
-from .handwritten import Handwritten
+from .handwritten import Handwritten, Statement
 from .names import Candidate, candidates, names_of
 from .result import CLOSE, EXACT, MISSING, WRONG, WRONG_SHAPE, Cause, Gradient, Review
 from .run import run_sequence
@@ -204,18 +204,21 @@ class _Judge:
             verdict,
             local,
             causes,
-            self._text_at(line, statement.text),
+            self._text_at(line, statement),
             statement.where,
             why,
             c.last,
             s.telling,
         )
 
-    def _text_at(self, line: int, otherwise: str) -> str:
+    def _text_at(self, line: int, own: Statement) -> str:
+        """The statement at a line; cells count their lines from 1 each, values have none."""
+        if line == own.line:
+            return own.text
         for statement in self.handwritten.statements:
-            if statement.line == line:
+            if statement.line == line and statement.where == own.where:
                 return statement.text
-        return otherwise
+        return own.text
 
     def _inherited(
         self, s: _Standing, right: dict[str, bool]
