@@ -53,8 +53,9 @@ def mutants(
         target = line.partition(" ")[0]
         at = [i for i, s in enumerate(body) if _target(s) == target]
         texts = list(original)
-        for i in at[:-1]:
-            texts[i] = ""
+        if f" {target} " not in line.partition("=")[2]:  # else it is added to what was there
+            for i in at[:-1]:
+                texts[i] = ""
         texts[at[-1]] = line
         add(mistake, target, line, [t for t in texts if t])
     for i, statement in enumerate(body):
@@ -62,7 +63,9 @@ def mutants(
         if name not in wanted:
             continue
         before = [_target(s) for s in body[:i]]
-        for mistake, edited in _edits(statement, name, wanted[name], values, before):
+        later = {_target(s) for s in body[i:]}
+        whole = [n for n in before if n not in later]  # the others are partial sums so far
+        for mistake, edited in _edits(statement, name, wanted[name], values, before, whole):
             line = ast.unparse(edited)
             add(mistake, name, line, [*original[:i], line, *original[i + 1 :]])
         for mistake, line in _statements(statement, name, before):
@@ -115,20 +118,32 @@ def _aliases(body: Sequence[ast.stmt], i: int, name: str) -> Iterator[tuple[str,
 
 
 def _edits(
-    statement: ast.stmt, name: str, blank: Blank, values: Values, before: Sequence[str]
+    statement: ast.stmt,
+    name: str,
+    blank: Blank,
+    values: Values,
+    before: Sequence[str],
+    whole: Sequence[str],
 ) -> Edits:
     """Every statement that one mistake inside the expression makes of a right one."""
     term = _added(statement, name)
     zero = f"{name} = torch.zeros_like({blank.of})"
     if term is None and name not in before:
         yield "all zeros", ast.parse(zero).body[0]
-    for place in _places(statement):
+    places = _places(statement)
+    axes = {a for p in places if isinstance(p, ast.Call) for a in p.args}
+    for place in places:
         for mistake, change in _CHANGES:
+            if change is _sign and place in axes and isinstance(place, ast.UnaryOp):
+                continue  # axis -2 of four is axis 2
+            outermost = place is places[0] or place is term
+            if change in (_keepdim_missing, _keepdim_surplus) and not outermost:
+                continue  # inside an expression it may broadcast all the same
             for new in change(place, values):
                 yield mistake, _replaced(statement, place, new)
     for place in _read(statement):
         if place.id != name:
-            for other in _likely(place.id, before, values):
+            for other in _likely(place.id, whole, values):
                 yield "wrong name", _replaced(statement, place, ast.Name(other, ast.Load()))
 
 
@@ -143,7 +158,8 @@ def _read(statement: ast.stmt) -> list[ast.Name]:
     silent: set[ast.AST] = set()
     for place in _places(statement):
         shape_only = isinstance(place, ast.Attribute) and place.attr == "shape"
-        shape_only |= isinstance(place, ast.Call) and ast.unparse(place.func).endswith("zeros_like")
+        if isinstance(place, ast.Call):
+            shape_only |= ast.unparse(place.func).endswith(("zeros_like", ".numel", ".new_zeros"))
         if shape_only or isinstance(place, ast.Compare):
             silent.update(ast.walk(place))
     return [p for p in _places(statement) if isinstance(p, ast.Name) and p not in silent]
@@ -163,12 +179,12 @@ def _replaced(statement: ast.stmt, place: ast.expr, new: ast.expr) -> ast.stmt:
     return ast.fix_missing_locations(made)
 
 
-def _likely(name: str, before: Sequence[str], values: Values) -> list[str]:
+def _likely(name: str, whole: Sequence[str], values: Values) -> list[str]:
     """Names that a person may write instead: of the same kind and shape, with other values."""
     if name not in values:
         return []
-    gradient = name in before or _is_gradient(name, values)
-    pool = dict.fromkeys(before) if gradient else values
+    gradient = _is_gradient(name, values)
+    pool = dict.fromkeys(whole) if gradient else values
     return [
         n
         for n in pool

@@ -258,12 +258,13 @@ def _worksheet(asked: str | None) -> tuple[Path, Exercise]:
     )
 
 
-def _result(path: Path, exercise: Exercise) -> Result:
+def _result(path: Path, exercise: Exercise, timeout: float = 60.0) -> Result:
     from ..practice.check import check as judge
-    from .common import users_code
 
-    with users_code(str(path)):
-        return judge(path, exercise)
+    result = judge(path, exercise, timeout)
+    if result.printed:
+        click.echo(clean(result.printed), err=True, nl=not result.printed.endswith("\n"))
+    return result
 
 
 def _checked(path: Path, exercise: Exercise) -> bool:

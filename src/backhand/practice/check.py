@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from . import curriculum
 from .exercise import Exercise
 
 if TYPE_CHECKING:
-    from ..review import Gradient, Review
+    from ..review import Gradient, Handwritten, Review
 
 # A worksheet says in its docstring which exercise it is of.
 _MARK = "backhand practice check "
@@ -29,6 +30,7 @@ class Result:
     review: Review
     wanted: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    printed: str = ""
 
     @property
     def passed(self) -> bool:
@@ -72,38 +74,55 @@ def mark(exercise: Exercise) -> str:
 
 def exercise_of(path: Path) -> Exercise:
     """The exercise that a worksheet is of; raises ``InputError`` for any other file."""
-    shown = _shown(path)
+    name = shown(path)
     try:
         text = path.read_bytes().decode("utf-8", errors="replace")
     except FileNotFoundError:
-        raise InputError(f"there is no file {shown}") from None
+        raise InputError(f"there is no file {name}") from None
     except IsADirectoryError:
-        raise InputError(f"{shown} is a directory: name a worksheet in it") from None
+        raise InputError(f"{name} is a directory: name a worksheet in it") from None
     except OSError as error:
-        raise InputError(f"{shown} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{name} cannot be read: {error.strerror or error}") from None
     found = _MARKED.search(text)
     if found is None or found[1] not in curriculum.ORDER:
         raise InputError(
-            f"{shown} is not a worksheet of an exercise: backhand check {shown} reviews any file"
+            f"{name} is not a worksheet of an exercise: backhand check {name} reviews any file"
         )
     return curriculum.exercise(found[1])
 
 
-def check(path: Path, exercise: Exercise) -> Result:
-    """Judge a worksheet against the exercise's own forward pass, whatever the file has now."""
-    from ..review import review
+def check(
+    path: Path,
+    exercise: Exercise,
+    timeout: float = 60.0,
+    abandoned: Callable[[], bool] | None = None,
+) -> Result:
+    """Judge a worksheet against the exercise's own forward pass, whatever the file has now.
+
+    The worksheet runs in a child process; ``printed`` is what it printed. ``abandoned`` says when
+    the answer is not wanted any more.
+    """
+    from ..review.outcome import outcome_of
+    from ..review.settings import settings_for
     from ..review.sources.load import load
     from .worksheet import blanks
 
-    handwritten = load(str(path))
+    forward, inputs = exercise.forward, exercise.inputs
     wanted = tuple(b.name for b in blanks(exercise.derivation, exercise.blanks))
-    handwritten = replace(handwritten, forward=exercise.forward, inputs=exercise.inputs)
+    # known before the child starts, and for the next check as well
+    settings_for(forward, inputs)
+
+    def make() -> tuple[Handwritten, tuple[str, ...]]:
+        handwritten = load(str(path))
+        return replace(handwritten, forward=forward, inputs=inputs), wanted
+
+    outcome = outcome_of(make, shown(path), timeout, abandoned)
     notes = (
         ("the forward pass in the worksheet was changed: what counts is the exercise's own",)
         if _changed(path, exercise)
         else ()
     )
-    return Result(exercise, review(handwritten, only=wanted), wanted, notes)
+    return Result(exercise, outcome.review, wanted, notes, outcome.printed)
 
 
 def _changed(path: Path, exercise: Exercise) -> bool:
@@ -120,7 +139,7 @@ def _changed(path: Path, exercise: Exercise) -> bool:
     return any(theirs.get(name) != text for name, text in functions(exercise.source).items())
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """A path as people write it: relative where that is short."""
     relative = os.path.relpath(path)
     return relative if not relative.startswith("..") else str(path)

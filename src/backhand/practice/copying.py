@@ -129,16 +129,13 @@ def _needed(wanted: Sequence[str], tops: dict[str, Top], folder: Path) -> list[T
             if read.id in tops:
                 seen.add(read.id)
                 todo.append(read.id)
-    local = {n.id for s in found.values() for n in ast.walk(s) if _binds(n)}
-    local |= {n.arg for s in found.values() for n in ast.walk(s) if isinstance(n, ast.arg)}
-    read_names = {n.id for s in found.values() for n in ast.walk(s) if isinstance(n, ast.Name)}
-    if any(n not in tops and n not in local and n not in dir(builtins) for n in read_names):
+    nodes = [n for s in found.values() for n in ast.walk(s)]
+    names = [n for n in nodes if isinstance(n, ast.Name)]
+    known = {n.id for n in names if isinstance(n.ctx, ast.Store)} | set(tops) | set(dir(builtins))
+    known |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+    if any(n.id not in known for n in names):
         return None
     return [found[line] for line in sorted(found)]
-
-
-def _binds(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def _nearby(node: ast.Import | ast.ImportFrom, folder: Path) -> bool:
@@ -217,8 +214,8 @@ def _tensor_text(value: torch.Tensor) -> str:
             if tensor.numel() <= 256:
                 return f"torch.tensor({tensor.tolist()}, dtype={dtype})"
             return f"torch.rand({shape}, generator=g) < {tensor.float().mean().item():.3f}"
-        low, high = int(tensor.min()), int(tensor.max())
-        return f"torch.randint({low}, {high + 1}, {shape}, generator=g, dtype={dtype})"
+        first, last = int(tensor.min()), int(tensor.max())
+        return f"torch.randint({first}, {last + 1}, {shape}, generator=g, dtype={dtype})"
     if not tensor.numel() or not bool(torch.isfinite(tensor).all()):
         raise InputError(
             f"an example input of shape {shape} is empty or not finite: give others with --inputs"
