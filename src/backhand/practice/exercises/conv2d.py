@@ -18,6 +18,6 @@ def forward(x, w, b):
 def example_inputs():
     g = torch.Generator().manual_seed(28)
     x = torch.randn(5, 2, 7, 11, generator=g)
-    w = torch.randn(13, 2, 3, 3, generator=g) * 0.3
+    w = torch.randn(13, 2, 3, 2, generator=g) * 0.3
     b = torch.randn(13, generator=g)
     return x, w, b

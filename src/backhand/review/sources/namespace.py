@@ -22,6 +22,7 @@ from .slicing import Line, backward_lines, is_gradient, lines_of, slice_source
 
 # What a notebook keeps for itself.
 _HISTORY = ("In", "_ih")
+_NO_LINE = "no line of the cell writes a gradient: write dx = … for a value x"
 _KEPT = frozenset({*_HISTORY, "Out", "_oh", "_dh", "_i", "_ii", "_iii", "_", "__", "___"})
 
 
@@ -105,6 +106,8 @@ def _typed(space: Mapping[str, Any], known: Sequence[str], wanted: set[str]) -> 
     closed: set[str] = set()
     kept: list[Line] = []
     for line in reversed(lines):
+        if set(line.effects.binds) & set(known):
+            continue  # a forward value: the forward pass is given, with its inputs
         own = {n for n in line.effects.writes if is_gradient(n, known)}
         if own and own <= closed:
             continue  # bound anew later
@@ -158,6 +161,8 @@ def from_cell(source: str, space: Mapping[str, Any], forward: str = "") -> CellR
     else:
         handwritten, lines = _against_history(before, here, space)
     only = [n for line in lines for n in line.effects.writes if n[:1] == "d"]
+    if not only:
+        raise InputError(_NO_LINE)
     return CellReview(handwritten, tuple(dict.fromkeys(only)))
 
 
@@ -176,7 +181,7 @@ def _against(
     known = set(value_names(function, inputs))
     kept, notes = backward_lines(lines_of([here]), known, "")
     if not kept:
-        raise InputError("no line of the cell writes a gradient: write dx = … for a value x")
+        raise InputError(_NO_LINE)
     taken = {*_KEPT, *input_names(function, inputs)}
     scope = {n: v for n, v in space.items() if n not in taken}
     made = Handwritten(
