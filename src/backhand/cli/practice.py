@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,15 +94,27 @@ def start(name: str | None, directory: str | None) -> None:
 
 @practice.command("check")
 @click.argument("name", required=False, metavar="[NAME|FILE]")
-@click.option("--watch", is_flag=True, help="Check again whenever the worksheet is saved.")
-def check(name: str | None, watch: bool) -> int:
-    """Check a worksheet: by default the one worked on last."""
-    path, exercise = _worksheet(name)
-    if not watch:
-        return 0 if _checked(path, exercise) else 1
-    from .watch import watched
+@click.option("--watch", is_flag=True, help="Check it again whenever it is saved, until Ctrl-C.")
+@click.option(
+    "--timeout", default=60.0, show_default=True, metavar="S", help="Seconds that one check has."
+)
+def check(name: str | None, watch: bool, timeout: float) -> None:
+    """Check a worksheet: by default the one worked on last.
 
-    return watched(path, lambda: 0 if _checked(path, exercise) else 1)
+    Exit status 0 if every gradient is there and right, 1 if not, 2 if it could not be checked.
+    """
+    path, exercise = _worksheet(name)
+
+    def turn(abandoned: Callable[[], bool] | None = None) -> int:
+        return 0 if _checked(path, exercise, timeout, abandoned) else 1
+
+    if watch:
+        from .watch import on_save
+
+        status = on_save(str(path), turn)
+    else:
+        status = turn()
+    click.get_current_context().exit(status)
 
 
 @practice.command("hint")
@@ -132,9 +146,7 @@ def hint(name: str | None) -> None:
     _, problem = update(count)
     click.echo(f"Hint {level} of {len(LEVELS)} on {gradient.name} ({LEVELS[level - 1]})")
     click.echo()
-    text = text_of(result, gradient, level)
-    for line in text.splitlines():
-        click.echo(clean(f"  {line}".rstrip()))
+    _paragraph(clean(text_of(result, gradient, level)))
     click.echo()
     more = "The next one: backhand practice hint. " if level < len(LEVELS) else ""
     click.echo(f"{more}When it is written: backhand practice check {exercise.name}")
@@ -258,22 +270,32 @@ def _worksheet(asked: str | None) -> tuple[Path, Exercise]:
     )
 
 
-def _result(path: Path, exercise: Exercise, timeout: float = 60.0) -> Result:
+def _result(
+    path: Path,
+    exercise: Exercise,
+    timeout: float = 60.0,
+    abandoned: Callable[[], bool] | None = None,
+) -> Result:
     from ..practice.check import check as judge
 
-    result = judge(path, exercise, timeout)
+    result = judge(path, exercise, timeout, abandoned)
     if result.printed:
         click.echo(clean(result.printed), err=True, nl=not result.printed.endswith("\n"))
     return result
 
 
-def _checked(path: Path, exercise: Exercise) -> bool:
+def _checked(
+    path: Path,
+    exercise: Exercise,
+    timeout: float,
+    abandoned: Callable[[], bool] | None,
+) -> bool:
     """Judge a worksheet, show what was found and what to do next, and keep it."""
     from dataclasses import replace
 
     from ..practice.progress import update
 
-    result = _result(path, exercise)
+    result = _result(path, exercise, timeout, abandoned)
     for note in result.notes:
         click.echo(clean(f"note: {note}"), err=True)
     wrong, missing = result.wrong(), result.missing()
@@ -378,8 +400,11 @@ def _short(path: Path) -> str:
 
 
 def _paragraph(text: str) -> None:
-    for line in click.wrap_text(text, 78, "  ", "  ").splitlines():
-        click.echo(line)
+    """Text set in; what is code keeps its lines."""
+    for line in text.splitlines():
+        spaces = " " * (2 + len(line) - len(line.lstrip()))
+        for part in textwrap.wrap(line.strip(), 88, break_long_words=False) or [""]:
+            click.echo(f"{spaces}{part}".rstrip())
 
 
 def _note(problem: str) -> None:
