@@ -203,13 +203,21 @@ def _problems_of(shown: str) -> Iterator[None]:
     except UnicodeDecodeError:
         raise InputError(f"{shown} is not UTF-8 text") from None
     except OSError as error:
-        raise InputError(f"{shown} cannot be read: {error.strerror or error}") from None
+        if error.filename is None or Path(str(error.filename)).resolve() == Path(shown).resolve():
+            raise InputError(f"{shown} cannot be read: {error.strerror or error}") from None
+        # a file that the target reads, not the target
+        raise InputError(_failed(shown, error)) from error
     except Exception as error:
-        said = (str(error).strip().splitlines() or ["no message"])[0]
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [f for f in frames if is_user_file(f.filename) and not f.filename.startswith("<")]
-        where = f"\n  {own[-1].filename}:{own[-1].lineno}: {own[-1].line or ''}" if own else ""
-        raise InputError(f"{shown} failed: {type(error).__name__}: {said}{where}") from error
+        raise InputError(_failed(shown, error)) from error
+
+
+def _failed(shown: str, error: Exception) -> str:
+    """What the user's code raised, with the line that it happened on."""
+    said = (str(error).strip().splitlines() or ["no message"])[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if is_user_file(f.filename) and not f.filename.startswith("<")]
+    where = f"\n  {own[-1].filename}:{own[-1].lineno}: {own[-1].line or ''}" if own else ""
+    return f"{shown} failed: {type(error).__name__}: {said}{where}"
 
 
 def find(module: ModuleType, name: str, place: str) -> Any:

@@ -11,7 +11,7 @@ import torch
 
 from .handwritten import Handwritten, Statement
 from .names import Candidate, Names
-from .reference import Reference, Setting, UseLine, near, scale_of
+from .reference import Reference, Setting, UseLine, near
 from .run import Alone, OwnRun, run_alone, space_for
 
 
@@ -23,7 +23,10 @@ class Probe:
     base: Mapping[str, Any]
     alone: Alone
     truth: torch.Tensor | None
-    scale: float
+
+    @property
+    def scale(self) -> float:
+        return self.setting.scale
 
     @property
     def value(self) -> Any:
@@ -84,6 +87,11 @@ class Evidence:
         """The uses' terms at every probe."""
         return tuple(self.reference.terms(self.candidate.of, p.setting) for p in self.probes)
 
+    @cached_property
+    def read(self) -> tuple[str, ...]:
+        """The values whose gradients the attempt reads."""
+        return gradients_read(self.handwritten, self.names, self.candidate)
+
     def holds(self, value_at: Any) -> bool:
         """Whether what ``value_at(k, probe)`` gives is the truth at every probe."""
         return all(p.agrees(value_at(k, p)) for k, p in enumerate(self.probes))
@@ -106,14 +114,29 @@ class Evidence:
             return False
 
 
+def gradients_read(
+    handwritten: Handwritten, names: Names, candidate: Candidate
+) -> tuple[str, ...]:
+    """The values whose gradients an attempt reads, its own aside."""
+    read = [
+        names.of(name)
+        for i in (*candidate.needed, *candidate.own)
+        for name in handwritten.statements[i].reads
+    ]
+    return tuple(sorted({of for of in read if of is not None and of != candidate.of}))
+
+
 def probe_at(
-    handwritten: Handwritten, names: Names, candidate: Candidate, setting: Setting
+    handwritten: Handwritten,
+    names: Names,
+    candidate: Candidate,
+    setting: Setting,
+    base: Mapping[str, Any] | None = None,
 ) -> Probe:
-    """Run an attempt alone at one setting."""
-    base = space_for(handwritten, names, setting)
+    """Run an attempt alone at one setting. ``base`` is ``space_for`` it, where that is known."""
+    if base is None:
+        base = space_for(handwritten, names, setting)
     order = sorted({*candidate.needed, *candidate.own})
     statements = [handwritten.statements[i] for i in order]
     alone = run_alone(candidate, statements, handwritten, names, setting, base)
-    return Probe(
-        setting, base, alone, setting.gradients.get(candidate.of), scale_of(setting)
-    )
+    return Probe(setting, base, alone, setting.gradients.get(candidate.of))

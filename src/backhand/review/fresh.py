@@ -8,7 +8,7 @@ import torch
 
 from .reference import Reference
 
-PRIMES = (5, 7, 3, 11, 13, 2, 17, 19, 23, 29, 31, 37, 41, 43)
+PRIMES = (5, 7, 3, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43)
 
 
 def doubled(inputs: tuple[Any, ...]) -> list[Any]:
@@ -24,10 +24,8 @@ def fresh_inputs(reference: Reference, seed: int, resize: bool) -> list[Any] | N
     if sizes is None:
         return None
     generator = torch.Generator().manual_seed(1000 + seed)
-    smallest = min(
-        (n for v in reference.leaves if v.kind != "int" for n in _shape(reference, v.name, sizes)),
-        default=2,
-    )
+    axes = [n for v in reference.leaves if v.kind != "int" for n in _shape(reference, v.name, sizes)]
+    smallest = min((n for n in axes if n > 1), default=2)
     out: list[Any] = []
     for leaf, value in zip(reference.leaves, reference.inputs, strict=True):
         if not isinstance(value, torch.Tensor):

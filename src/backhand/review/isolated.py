@@ -32,9 +32,10 @@ from .intact import Intact
 
 TIMEOUT = 60.0
 # What the reviewed code prints is shown up to here; a flood of it says no more.
-SHOWN = 10_000
+SHOWN = 4_000
 _POLL = 0.05
 _KILLED_GRACE = 0.5
+_UNSENT = 117  # the child's exit status where it could send no result
 
 
 class Abandoned(BackhandError):
@@ -209,7 +210,7 @@ def _live(
             message = message[write(high, message) :]
         leave(0)
     finally:
-        leave(1)
+        leave(_UNSENT)
 
 
 def _redirect(output: int) -> None:
@@ -267,6 +268,8 @@ def _how(status: int | None) -> str:
         why = ": perhaps it took more memory than there is" if number == signal.SIGKILL else ""
         return f"was stopped by a signal before the review was done ({name}){why}"
     code = os.WEXITSTATUS(status)
+    if code == _UNSENT:
+        return "closed or replaced what the review works with: no result came back"
     return f"ended the whole process before the review was done (exit status {code})"
 
 

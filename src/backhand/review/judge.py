@@ -13,11 +13,11 @@ import torch
 from ..checking.compare import EXACT as SAME_BITS
 from ..checking.compare import Comparison, compare
 from .causes import causes_of
-from .evidence import Evidence, Probe, probe_at
+from .evidence import Evidence, Probe, gradients_read, probe_at
 from .handwritten import Handwritten, Statement
 from .names import Candidate, candidates, names_of
 from .result import CLOSE, EXACT, MISSING, WRONG, WRONG_SHAPE, Cause, Gradient, Review
-from .run import run_sequence
+from .run import quietly, run_sequence, space_for
 from .settings import Settings, settings_for
 
 
@@ -28,7 +28,8 @@ def review(handwritten: Handwritten, *, only: Collection[str] | None = None) -> 
     judged, and one of them that is never written is missing.
     """
     settings = settings_for(handwritten.forward, handwritten.inputs)
-    return _Judge(handwritten, settings, only).run()
+    with quietly():
+        return _Judge(handwritten, settings, only).run()
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class _Judge:
         known = frozenset(self.reference.names) | frozenset(self.reference.outputs)
         self.names = names_of(handwritten, known, self.reference.outputs)
         self.only = only
+        self.bases: dict[int, dict[str, Any]] = {}  # settings live as long as ``settings`` does
         self.attempts = candidates(handwritten, self.names)
         self.own = run_sequence(handwritten, self.names, settings.given)
         self.own_double = run_sequence(handwritten, self.names, settings.double)
@@ -114,7 +116,10 @@ class _Judge:
         )
 
     def _probe(self, candidate: Candidate, setting: Any) -> Probe:
-        return probe_at(self.handwritten, self.names, candidate, setting)
+        base = self.bases.get(id(setting))
+        if base is None:
+            base = self.bases[id(setting)] = space_for(self.handwritten, self.names, setting)
+        return probe_at(self.handwritten, self.names, candidate, setting, base)
 
     def _fresh(self, candidate: Candidate, double: Probe) -> list[Probe]:
         """Fresh inputs, at other sizes too where the statements do not depend on sizes."""
@@ -127,7 +132,7 @@ class _Judge:
         return out
 
     def _noise(self, candidate: Candidate) -> list[Probe]:
-        read = self._read(candidate)
+        read = gradients_read(self.handwritten, self.names, candidate)
         out: list[Probe] = []
         for seed in (1, 2):
             for resize in (True, False):
@@ -138,16 +143,6 @@ class _Judge:
                     out.append(self._probe(candidate, setting))
                     break
         return out
-
-    def _read(self, candidate: Candidate) -> tuple[str, ...]:
-        """The values whose gradients an attempt reads."""
-        found: dict[str, None] = {}
-        for i in (*candidate.needed, *candidate.own):
-            for name in self.handwritten.statements[i].reads:
-                of = self.names.of(name)
-                if of is not None and of != candidate.of:
-                    found[of] = None
-        return tuple(sorted(found))
 
     def _size_free(self, candidate: Candidate) -> bool:
         """Whether no size is written into the statements: then they must hold at all sizes."""

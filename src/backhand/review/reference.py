@@ -6,10 +6,12 @@ upstream that never occurs in the whole network, are asked for.
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -41,6 +43,18 @@ class Setting:
     upstream: Mapping[str, torch.Tensor]
     fresh: bool = False
     noise: tuple[str, ...] = ()
+
+    @cached_property
+    def scale(self) -> float:
+        """The size of the largest gradient there is, against which a zero is measured."""
+        known = [g for g in self.gradients.values() if g is not None and g.numel()]
+        sizes = [float(g.abs().max()) for g in known]
+        return max((s for s in sizes if math.isfinite(s)), default=0.0)
+
+    @cached_property
+    def double(self) -> bool:
+        """Whether the numbers are in double precision."""
+        return any(g is not None and g.dtype == torch.float64 for g in self.gradients.values())
 
 
 class Reference:
@@ -201,7 +215,7 @@ class Reference:
             truth, ours = setting.gradients.get(of), space.get(label)
             if truth is None or ours is None:
                 continue
-            if truth.shape != ours.shape or not near(ours, truth, scale_of(setting)):
+            if truth.shape != ours.shape or not near(ours, truth, setting.scale):
                 return False
         return True
 
@@ -240,6 +254,68 @@ class Reference:
                         space[target] = known
         return tuple(out)
 
+    def paths(
+        self, of: str, read: Sequence[str], setting: Setting, most: int = 16
+    ) -> dict[str, torch.Tensor]:
+        """What each path from the gradients ``read`` back to ``of`` brings, by what it goes through.
+
+        A path takes one use at every gradient on the way that has several. Empty where there are
+        more than ``most``.
+        """
+        goal = self.labels.get(of)
+        start = {self.labels[o] for o in read if o in self.labels}
+        start |= {printed_name(u) for u, o in self._ups() if o in read}
+        after = set(start)
+        for line in self.lines:
+            if any(r in after for r in line.reads):
+                after.update(line.targets)
+        back = {goal}
+        for line in reversed(self.lines):
+            if any(t in back for t in line.targets):
+                back.update(r for r in line.reads if r not in start)
+        between = (after & back) - start
+        adding: dict[str, list[int]] = {}
+        for i, line in enumerate(self.lines):
+            for target in line.targets:
+                if target in between and target in self.labels.values():
+                    adding.setdefault(target, []).append(i)
+        several = {t: lines for t, lines in adding.items() if len(lines) > 1}
+        count = math.prod(len(lines) for lines in several.values())
+        if goal is None or not 2 <= count <= most:
+            return {}
+        out: dict[str, torch.Tensor] = {}
+        for chosen in itertools.product(*several.values()):
+            value = self._along(goal, dict(zip(several, chosen, strict=True)), start, setting)
+            through = [self.lines[i].step for i in reversed(chosen)]
+            name = " and ".join(dict.fromkeys(s.name for s in through if s is not None))
+            out[name] = out[name] + value if name in out else value
+        return out
+
+    def _along(
+        self, goal: str, chosen: Mapping[str, int], start: set[str], setting: Setting
+    ) -> torch.Tensor:
+        """The gradient ``goal`` where only the chosen line adds to each gradient with several."""
+        space = self.backward_space(setting)
+        true = {self.labels[o]: g for o, g in setting.gradients.items() if o in self.labels}
+        with torch.no_grad():
+            for i, line in enumerate(self.lines):
+                label = next((t for t in line.targets if t in chosen), None)
+                before = space.get(label) if label in line.reads else None
+                if label is not None and chosen[label] == i and before is not None:
+                    space[label] = torch.zeros_like(before)
+                exec(self._compiled[line.text], space)
+                if label is not None and chosen[label] != i:
+                    space[label] = torch.zeros_like(space[label]) if before is None else before
+                for target in line.targets:
+                    known = true.get(target)
+                    if target in start and known is not None:
+                        space[target] = known
+        value: torch.Tensor = space[goal]
+        return value
+
+    def _ups(self) -> list[tuple[Any, str]]:
+        return list(zip(self.derived.upstream, self.derived.upstream_of, strict=True))
+
     def fits(self, inputs: Sequence[Any]) -> bool:
         return fits(self.captured, list(inputs))
 
@@ -265,9 +341,3 @@ def near(a: torch.Tensor, b: torch.Tensor, floor: float = 0.0, rel: float = AGRE
     off = float((a - b).abs().max())
     return off <= rel * scale or bool(torch.equal(a, b))
 
-
-def scale_of(setting: Setting) -> float:
-    """The size of the largest gradient there is, against which a zero is measured."""
-    known = [g for g in setting.gradients.values() if g is not None and g.numel()]
-    sizes = [float(g.abs().max()) for g in known]
-    return max((s for s in sizes if math.isfinite(s)), default=0.0)

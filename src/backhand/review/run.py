@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import textwrap
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
 from typing import Any
@@ -35,7 +36,7 @@ class Change:
 class OwnRun:
     """The person's own run: the last value of every gradient, and what went wrong on the way.
 
-    ``at`` has what a name held after a statement: ``at[i, name]``.
+    ``at[i, name]`` is what a name held after a statement, ``seen[i, name]`` before it.
     """
 
     final: Mapping[str, Any]
@@ -43,7 +44,6 @@ class OwnRun:
     seen: Mapping[tuple[int, str], Any]
     errors: Mapping[int, BaseException]
     changes: tuple[Change, ...]
-    storages: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,25 @@ def compiled(text: str, double: bool) -> CodeType:
 
 
 @contextmanager
-def precision(double: bool) -> Iterator[None]:
-    """New tensors in double precision, without a tape."""
+def quietly() -> Iterator[None]:
+    """Around everything handwritten: no tape, no warnings of theirs, no trace on the generator."""
     before = torch.get_default_dtype()
-    if double:
-        torch.set_default_dtype(torch.float64)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with (
+            torch.no_grad(),
+            torch.random.fork_rng(devices=[]),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
             yield
     finally:
         torch.set_default_dtype(before)
+
+
+def begin(double: bool) -> None:
+    """New tensors in the setting's precision, and random numbers that are the same each time."""
+    torch.set_default_dtype(torch.float64 if double else torch.float32)
+    torch.default_generator.manual_seed(0)
 
 
 def copied(value: Any) -> Any:
@@ -117,60 +125,77 @@ def space_for(handwritten: Handwritten, names: Names, setting: Setting) -> dict[
     return space
 
 
-def run_sequence(handwritten: Handwritten, names: Names, setting: Setting) -> OwnRun:
-    """All statements, one after the other, in one namespace, as the person would."""
-    double = _is_double(setting)
+@dataclass(frozen=True)
+class _Held:
+    """What a name held before a statement: the tensor, its version, and a copy of its numbers."""
+
+    tensor: torch.Tensor
+    version: int
+    copy: torch.Tensor
+
+    def changed(self, thorough: bool) -> bool:
+        if not thorough and self.tensor._version == self.version:
+            return False
+        same = self.tensor.shape == self.copy.shape and self.tensor.dtype == self.copy.dtype
+        return not (same and same_bits(self.tensor, self.copy))
+
+
+def run_sequence(
+    handwritten: Handwritten, names: Names, setting: Setting, thorough: bool = False
+) -> OwnRun:
+    """All statements, one after the other, in one namespace, as the person would.
+
+    torch counts the changes of a tensor, unless they go around it (``.data``, NumPy): where that
+    has happened, the run is made again, ``thorough``, comparing every number after every line.
+    """
     space = {k: copied(v) for k, v in space_for(handwritten, names, setting).items()}
-    given = {k: copied(v) for k, v in space.items() if isinstance(v, torch.Tensor)}
+    held = {k: _hold(v) for k, v in space.items() if isinstance(v, torch.Tensor)}
+    given = dict(held)
     at: dict[tuple[int, str], Any] = {}
     seen: dict[tuple[int, str], Any] = {}
-    storages: dict[tuple[int, str], int] = {}
     errors: dict[int, BaseException] = {}
     changes: list[Change] = []
-    held = dict(given)  # what every tensor held before the statement
-    with precision(double):
-        for i, statement in enumerate(handwritten.statements):
-            if statement.blank:
-                continue
-            for name in statement.reads:
-                if names.of(name) is not None:
-                    seen[i, name] = held.get(name)
-            before = {k: v for k, v in space.items() if isinstance(v, torch.Tensor)}
-            try:
-                exec(compiled(statement.text, double), space)
-            except Exception as error:
-                errors[i] = error
-            for name, tensor in before.items():
-                if name in held and not _unchanged(tensor, held[name]):
-                    foreign = name not in statement.writes
-                    if foreign or (name in given and names.of(name) is None):
-                        changes.append(Change(name, i, _through(statement, space, tensor)))
-            for name in statement.writes:
-                value = space.get(name)
-                if i in errors and space.get(name) is before.get(name):
-                    value = None if names.of(name) is not None else value
-                    if value is None:
-                        space.pop(name, None)
-                at[i, name] = copied(value)
-                if isinstance(value, torch.Tensor):
-                    storages[i, name] = value.untyped_storage().data_ptr()
-            held = {
-                k: copied(v) if k not in held or not _same_object(v, held, k, before) else held[k]
-                for k, v in space.items()
-                if isinstance(v, torch.Tensor)
-            }
+    begin(setting.double)
+    for i, statement in enumerate(handwritten.statements):
+        if statement.blank:
+            continue
+        for name in statement.reads:
+            if name in held and names.of(name) is not None:
+                seen[i, name] = held[name].copy
+        try:
+            exec(compiled(statement.text, setting.double), space)
+        except Exception as error:
+            errors[i] = error
+        for name, before in held.items():
+            if before.changed(thorough):
+                foreign = name not in statement.writes
+                if foreign or (name in given and names.of(name) is None):
+                    changes.append(Change(name, i, _through(statement, space, before.tensor)))
+        for name in statement.writes:
+            value = space.get(name)
+            kept = name in held and value is held[name].tensor
+            if i in errors and names.of(name) is not None and (kept or value is None):
+                value = None
+                space.pop(name, None)
+            at[i, name] = copied(value)
+        tensors = {k: v for k, v in space.items() if isinstance(v, torch.Tensor)}
+        held = {
+            k: held[k] if k in held and _still(held[k], v, thorough) else _hold(v)
+            for k, v in tensors.items()
+        }
     final = {k: v for k, v in space.items() if names.of(k) is not None}
-    return OwnRun(final, at, seen, errors, tuple(changes), storages)
+    unseen = any(g.changed(True) and not any(c.name == k for c in changes) for k, g in given.items())
+    if unseen and not thorough:
+        return run_sequence(handwritten, names, setting, thorough=True)
+    return OwnRun(final, at, seen, errors, tuple(changes))
 
 
-def _same_object(
-    value: torch.Tensor, held: Mapping[str, Any], name: str, before: Mapping[str, Any]
-) -> bool:
-    return value is before.get(name) and bool(_unchanged(value, held[name]))
+def _hold(tensor: torch.Tensor) -> _Held:
+    return _Held(tensor, tensor._version, copied(tensor))
 
 
-def _unchanged(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
-    return tensor.shape == copy.shape and tensor.dtype == copy.dtype and same_bits(tensor, copy)
+def _still(held: _Held, tensor: torch.Tensor, thorough: bool) -> bool:
+    return tensor is held.tensor and not held.changed(thorough)
 
 
 def _through(statement: Statement, space: Mapping[str, Any], tensor: torch.Tensor) -> str:
@@ -181,15 +206,6 @@ def _through(statement: Statement, space: Mapping[str, Any], tensor: torch.Tenso
         if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() == storage:
             return name
     return statement.writes[0] if statement.writes else ""
-
-
-def _is_double(setting: Setting) -> bool:
-    floats = [
-        v.dtype
-        for v in setting.gradients.values()
-        if isinstance(v, torch.Tensor) and v.is_floating_point()
-    ]
-    return torch.float64 in floats
 
 
 def run_alone(
@@ -206,38 +222,38 @@ def run_alone(
     The gradient itself and temporaries are what the statements make of them. ``base`` is
     ``space_for`` this setting.
     """
-    double = _is_double(setting)
+    double = setting.double
     space = dict(base)
     chain: set[str] = set()
     steps: list[Any] = []
     order = sorted({*candidate.needed, *candidate.own})
-    with precision(double):
-        for i, changed in zip(order, statements, strict=True):
-            original = handwritten.statements[i]
-            text = changed if isinstance(changed, str) else changed.text
-            reads = original.reads if not isinstance(changed, str) else _loaded(text)
-            for name in reads:
-                if name in chain:
-                    continue
-                of = names.of(name)
-                if of is not None and of != candidate.of:
-                    true = setting.gradients.get(of)
-                    if true is not None:
-                        space[name] = copied(true)
-                elif name in base:
-                    space[name] = copied(base[name])
-            for name in original.writes:  # changed in place, perhaps
-                if name not in chain and name in base:
-                    space[name] = copied(base[name])
-            try:
-                exec(compiled(text, double), space)
-            except Exception as error:
-                return Alone(None, tuple(steps), error, i)
-            for name in original.writes:
-                if names.of(name) is None or names.of(name) == candidate.of:
-                    chain.add(name)
-            if i in candidate.own:
-                steps.append(copied(space.get(candidate.name)))
+    begin(double)
+    for i, changed in zip(order, statements, strict=True):
+        original = handwritten.statements[i]
+        text = changed if isinstance(changed, str) else changed.text
+        reads = original.reads if not isinstance(changed, str) else _loaded(text)
+        for name in reads:
+            if name in chain:
+                continue
+            of = names.of(name)
+            if of is not None and of != candidate.of:
+                true = setting.gradients.get(of)
+                if true is not None:
+                    space[name] = copied(true)
+            elif name in base:
+                space[name] = copied(base[name])
+        for name in original.writes:  # changed in place, perhaps
+            if name not in chain and name in base:
+                space[name] = copied(base[name])
+        try:
+            exec(compiled(text, double), space)
+        except Exception as error:
+            return Alone(None, tuple(steps), error, i)
+        for name in original.writes:
+            if names.of(name) is None or names.of(name) == candidate.of:
+                chain.add(name)
+        if i in candidate.own:
+            steps.append(copied(space.get(candidate.name)))
     return Alone(steps[-1] if steps else None, tuple(steps))
 
 

@@ -24,6 +24,7 @@ from .functions import (
     input_names,
     surroundings,
     value_names,
+    with_doubts,
     written,
 )
 
@@ -106,6 +107,7 @@ def from_class(
     upstream, ctx = _parameters(kind, text, shown)
     functions = helpers(kind.backward)
     body = body_of(text, shown, names, known, functions)
+    body = with_doubts(body, reference, inputs, f"{kind.__name__}.backward")
     if not body.statements:
         raise LocatedError(
             f"{kind.__name__}.backward has no line to review", Location(shown, text.node.lineno)

@@ -14,7 +14,7 @@ import inspect
 import linecache
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -49,6 +49,7 @@ class Body:
     statements: tuple[Statement, ...]
     gradients: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # inputs for which it returns None
 
 
 def written(function: Callable[..., Any]) -> Written | None:
@@ -105,6 +106,7 @@ def from_function(
     fixed, upstream = _parameters(backward, text, known, forward, shown)
     functions = helpers(backward)
     body = body_of(text, shown, input_names(forward, inputs), known, functions)
+    body = with_doubts(body, forward, inputs, text.node.name)
     if not body.statements:
         raise LocatedError(
             f"{name} has no line to review", _at(shown, text.node), "write dX = … lines in it"
@@ -277,11 +279,23 @@ def body_of(
     statements = [_statement(node, text.source, functions or {}) for node in lines]
     gradients: dict[str, str] = {}
     notes: list[str] = []
+    left_out: list[str] = []
     if back is not None and back.value is not None:
         bound = {n for s in statements for n in s.writes}
-        extra = _results(back, inputs, bound, known, gradients, notes, text)
+        extra = _results(back, inputs, bound, known, gradients, notes, left_out, text)
         statements += [_statement(node, text.source, functions or {}) for node in extra]
-    return Body(tuple(statements), gradients, tuple(notes))
+    return Body(tuple(statements), gradients, tuple(notes), tuple(left_out))
+
+
+def with_doubts(body: Body, forward: Callable[..., Any], inputs: Sequence[Any], name: str) -> Body:
+    """The body with a note on each input that has a gradient and gets none."""
+    leaves = {leaf.name: leaf.value for leaf in flatten(forward, tuple(inputs)).leaves}
+    notes = [
+        f"{name} returns None for {of}, which has a gradient"
+        for of in body.left_out
+        if isinstance(leaves.get(of), torch.Tensor) and leaves[of].is_floating_point()
+    ]
+    return replace(body, notes=(*body.notes, *notes))
 
 
 def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
@@ -386,6 +400,7 @@ def _results(
     known: Collection[str],
     gradients: dict[str, str],
     notes: list[str],
+    left_out: list[str],
     text: Written,
 ) -> list[ast.stmt]:
     """What is returned, as assignments where it is no plain ``d…`` name of its own input."""
@@ -414,9 +429,12 @@ def _results(
     made: list[ast.stmt] = []
     for of, item in pairs:
         if _all_none(item):
+            left_out.append(of)
             continue
         if isinstance(item, ast.Name):
             if item.id == f"d{of}":
+                if item.id not in bound:
+                    gradients[item.id] = of  # promised, and never written
                 continue
             own = item.id[:1] == "d" and item.id[1:] in known
             if item.id in bound and not own and item.id not in gradients:

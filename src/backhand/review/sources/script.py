@@ -40,7 +40,8 @@ def build(source: Source, sliced: Sliced, given: Mapping[str, Any]) -> Handwritt
     if not forward_lines:
         raise InputError(
             f"{source.file}: {sliced.loss} depends on no tensor that has a gradient, so that there "
-            "is nothing to go back through"
+            "is nothing to go back through\n"
+            "  mark the parameters (w.requires_grad = True), or write lines for their gradients"
         )
     inputs = [
         name
