@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ from backhand.practice.curriculum import ORDER, exercise
 from backhand.practice.exercise import FOLDER, read_exercise
 from backhand.practice.sheet import exercise_worksheet
 
-from .bank import SAME_NUMBERS, is_mistake, judged, made, solution, wanted
-from .mistakes import TYPICAL
+from .bank import SAME_NUMBERS, fails, is_mistake, judged, made, solution, wanted
+from .mistakes import CAUSES, TYPICAL
 
 # One review of these takes as long as ten of the others: fewer of their mutants are judged here.
 LARGE = frozenset({"article", "causal_attention", "lstm", "gru", "conv2d", "conv1d", "rnn"})
@@ -33,13 +34,21 @@ def test_an_exercise(name: str) -> None:
     empty = judged(name, [str(blank) for blank in wanted(name)])
     assert {g.name: g.verdict for g in empty.gradients} == {b.name: "missing" for b in wanted(name)}
 
-    bank = list(made(name))
-    by_hand, rest = bank[: len(TYPICAL.get(name, ()))], bank[len(TYPICAL.get(name, ())) :]
-    chosen = random.Random(name).sample(rest, min(2 if name in LARGE else 4, len(rest)))
-    for mutant in (*by_hand[: 1 if name in LARGE else 4], *chosen):
-        if is_mistake(name, mutant):
-            found = judged(name, mutant.body)
-            assert not found.ok, f"{mutant.mistake}: {mutant.line}"
+    rest = made(name)[len(TYPICAL.get(name, ())) :]
+    for mutant in random.Random(name).sample(rest, min(2 if name in LARGE else 5, len(rest))):
+        assert fails(name, mutant) or not is_mistake(name, mutant), mutant.line
+
+
+@pytest.mark.parametrize("name", TYPICAL)
+def test_typical_mistakes_fail_and_no_other_cause_is_named(name: str) -> None:
+    for mutant in made(name)[: len(TYPICAL[name])]:
+        assert is_mistake(name, mutant)
+        found = judged(name, mutant.body)
+        assert not found.ok, mutant.line
+        own = [g for g in found.gradients if not g.ok and not g.verdict.startswith("inherits")]
+        assert [g.name for g in own] == [mutant.gradient], mutant.line
+        codes = {cause.code for g in own for cause in g.causes}
+        assert codes <= CAUSES[mutant.mistake] | {"no-known-pattern"}, (mutant.line, codes)
 
 
 @pytest.mark.parametrize("name", ORDER)
@@ -145,7 +154,7 @@ def test_names_that_are_nearly_right() -> None:
     for asked, said in (
         ("conv", "may be conv1d or conv2d"),
         ("softmx", "did you mean softmax"),
-        ("norm", "did you mean rnn|did you mean layer_norm|batch_norm"),
+        ("norm", "did you mean rms_norm"),
         ("zzz", "backhand practice lists them"),
         ("0", "there is no exercise '0'"),
         ("99", "there is no exercise '99'"),
@@ -155,10 +164,8 @@ def test_names_that_are_nearly_right() -> None:
             curriculum.find(asked)
 
 
-def test_a_file_that_is_no_exercise_is_refused(tmp_path: object) -> None:
-    from pathlib import Path
-
-    path = Path(str(tmp_path)) / "odd.py"
+def test_a_file_that_is_no_exercise_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "odd.py"
     head = '"""Odd\n\nAn idea.\n"""\n'
     body = "def forward(x):\n    return x\n\n\ndef example_inputs():\n    return 1\n"
     for text, said in (
