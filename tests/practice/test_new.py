@@ -62,7 +62,7 @@ def model(x, w):
     text = (tmp_path / "sheet.py").read_text()
     assert "y = x @ w  # the only product" in text
     assert "# squares, but not quite\ndef squash(x):" in text
-    assert "UNUSED" not in text and "forward = model" in text
+    assert "UNUSED" not in text and "def forward(x, w):" in text
     lines = [line.strip() for line in text.splitlines() if " = ...  #" in line]
     assert lines == [
         "dz = ...  # [5, 2]",

@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import linecache
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -73,8 +74,19 @@ def _copied(target: Target, bp: Backprop) -> str | None:
     if not any(piece == "import torch" for piece in imports):
         imports.append("import torch")
     others = [piece for s, piece in pieces if not isinstance(s, (ast.Import, ast.ImportFrom))]
-    alias = [] if function.__name__ == "forward" else [f"forward = {function.__name__}"]
-    return "\n\n\n".join(["\n".join(imports), *others, *alias])
+    own = "\n\n\n".join(["\n".join(imports), *others])
+    return _renamed(own, function.__name__)
+
+
+def _renamed(text: str, name: str) -> str | None:
+    """The text with a function called ``forward``, as worksheets have it."""
+    if name == "forward":
+        return text
+    if "forward" in names_in([text]) or any(
+        isinstance(n, ast.Name) and n.id == name for n in ast.walk(ast.parse(text))
+    ):
+        return None  # it calls itself, or something else has that name
+    return re.sub(rf"^def {re.escape(name)}\b", "def forward", text, count=1, flags=re.M)
 
 
 def _stem(name: str) -> str:
