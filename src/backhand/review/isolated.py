@@ -117,7 +117,7 @@ class _Child:
             if abandoned is not None and abandoned():
                 raise Abandoned("the file has changed")
             if self._ended() and not ready:
-                raise InputError(f"{shown} {_how(self.status)}{self._last_words()}")
+                raise InputError(f"{shown} {_how(self.status)}{self._last_words(shown)}")
             if time.monotonic() > deadline:
                 raise InputError(_too_long(shown, timeout, self._where(shown)))
 
@@ -143,13 +143,15 @@ class _Child:
             text += "\n… (the rest of what it prints is left out)\n"
         return text
 
-    def _last_words(self) -> str:
+    def _last_words(self, shown: str) -> str:
         lines = [line for line in self._shown().splitlines() if line.strip()]
-        return f"\n  it printed last: {lines[-1][:200]}" if lines else ""
+        said = f"\n  it printed last: {lines[-1][:200]}" if lines else ""
+        where = self._where(shown) if os.WIFSIGNALED(self.status or 0) else ""
+        return said + (f"\n  it was at {where}" if where else "")
 
     def _where(self, shown: str) -> str:
         """The reviewed code's line that is running: the child tells before it is stopped."""
-        with suppress(ProcessLookupError):
+        if self.status is None:
             os.kill(self.pid, signal.SIGUSR1)
         text, deadline = "", time.monotonic() + _KILLED_GRACE
         while time.monotonic() < deadline and "\n\n" not in text:
@@ -193,6 +195,7 @@ def _live(
         high = fcntl.fcntl(result, fcntl.F_DUPFD, 200 + secrets.randbelow(500))
         os.close(result)
         _redirect(output)
+        faulthandler.enable(file=traces, all_threads=False)
         faulthandler.register(signal.SIGUSR1, file=traces, all_threads=False)
         # other threads did not come along: kernels that would wait for them must not
         torch.set_num_threads(1)

@@ -16,17 +16,9 @@ import torch
 
 from ...errors import InputError, LocatedError, Location
 from ..handwritten import Handwritten
+from .bodies import Written, body_of, with_doubts, written
 from .effects import Function
-from .functions import (
-    Written,
-    body_of,
-    helpers,
-    input_names,
-    surroundings,
-    value_names,
-    with_doubts,
-    written,
-)
+from .functions import helpers, input_names, surroundings, value_names
 
 
 class Context:

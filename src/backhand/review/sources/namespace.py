@@ -33,9 +33,10 @@ def from_namespace(
     given = tuple(inputs) or inputs_from(forward, space)
     known = value_names(forward, given)
     values, odd = _gradients(space, known)
-    if not values and not odd:
+    if not values:
+        has = f" (it has {', '.join(list(odd)[:6])})" if odd else ""
         raise InputError(
-            "there is no gradient in it: names are d and the name of a value, such as "
+            f"there is no gradient in it{has}: names are d and the name of a value, such as "
             f"d{known[0] if known else 'x'}"
         )
     scope = {n: v for n, v in space.items() if n not in _KEPT}
