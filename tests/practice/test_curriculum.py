@@ -178,3 +178,12 @@ def test_a_file_that_is_no_exercise_is_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(InputError, match=said):
             read_exercise(path)
+
+
+def test_the_documentation_shows_the_worksheet_that_is_written() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "practice.md").read_text(encoding="utf-8")
+    assert f"has {len(ORDER)} exercises" in page
+    shown = page.partition("writes `matmul.py`:\n\n```python\n")[2].partition("```")[0]
+    parts = shown.strip().split("\n\n")
+    assert len(parts) == 2
+    assert all(part in exercise_worksheet(exercise("matmul")) for part in parts)
