@@ -25,6 +25,7 @@ from ..capture.target import Target
 from ..emit.layout import WIDTH, broken
 from ..emit.listing import names_in
 from ..errors import InputError
+from .worksheet import signature
 
 Top = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom
 
@@ -178,9 +179,10 @@ def _captured(bp: Backprop) -> str:
             returned = node.body[-1]
             assert isinstance(returned, ast.Return) and isinstance(returned.value, ast.Tuple)
             last = node.body[-3] if len(node.body) > 2 else node
-            lines = text.splitlines()[node.lineno - 1 : (last.end_lineno or 0)]
+            lines = text.splitlines()[node.lineno : (last.end_lineno or 0)]
             out = ast.unparse(returned.value.elts[0])
-            pieces.append("\n".join([*lines, f"    return {out}"]))
+            head = signature("forward", [a.arg for a in node.args.args])
+            pieces.append("\n".join([*head, *lines, f"    return {out}"]))
     return "\n\n\n".join(pieces)
 
 
@@ -239,7 +241,8 @@ def _tensor_text(value: torch.Tensor) -> str:
         if tensor.numel() == 1:
             return f"torch.tensor({tensor.tolist()}, dtype={dtype})"
     wide = math.nextafter(high, math.inf) - low
-    return f"torch.rand({shape}, generator=g, dtype={dtype}) * {wide:.6g} + {low:.6g}"
+    sign = "-" if low < 0 else "+"
+    return f"torch.rand({shape}, generator=g, dtype={dtype}) * {wide:.6g} {sign} {abs(low):.6g}"
 
 
 def checked_call(forward: Callable[..., Any], inputs: Sequence[Any]) -> None:
