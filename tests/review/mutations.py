@@ -89,7 +89,7 @@ def _tokens(text: str, names: Callable[[str], list[str]]) -> Iterator[Mutant]:
                 codes = ("duplicates-overwritten", "duplicates-overwritten", "overwritten")
             yield _mutant(put("False" if word == "True" else "True"), f"{argument} flipped", *codes)
         elif token.type == tokenize.NAME and before == "." and word in METHODS:
-            codes = ("wrong-count",) if word in ("sum", "mean") else ("operator", "wrong-index")
+            codes = ("wrong-count",) if word in ("sum", "mean") else ("operator", "unselected-entries")
             yield _mutant(put(METHODS[word]), f"{word} to {METHODS[word]}", *codes)
         elif token.type == tokenize.NAME and before != "." and after not in ("(", "="):
             for other in names(word):
@@ -126,7 +126,12 @@ def _numbers(
         choices -= {repr(value / 2)}
     codes = ("exponent",) if exponent else ("constant", "bessel", "wrong-count")
     for other in sorted(choices):
-        yield _mutant(put(other), f"{word} to {other}", *codes)
+        also = []
+        if ast.literal_eval(other) == -value:
+            also.append("sign")
+        if ast.literal_eval(other) == 0:
+            also += ["use-forgotten", "never-written"]  # a term times zero is a term that is not there
+        yield _mutant(put(other), f"{word} to {other}", *codes, *also)
     if not exponent:
         yield _mutant(put(f"(-{word})"), f"{word} negated", "sign", "constant")
 
@@ -152,7 +157,7 @@ def _terms(text: str, gradients: Callable[[str], bool]) -> Iterator[Mutant]:
                 dropped = ("use-forgotten", "carry-forgotten", "statistics-constant")
                 small = isinstance(node.right, ast.Constant) or isinstance(node.left, ast.Constant)
                 if small:
-                    dropped = ("bessel", "wrong-count", "local-forgotten", "constant", "precedence")
+                    dropped = ("bessel", "wrong-count", "constant", "term-forgotten", "local-forgotten")
                 yield _mutant(put(node, left), f"{right} dropped", *dropped)
                 if isinstance(node.op, ast.Add):
                     yield _mutant(put(node, right), f"{left} dropped", *dropped)
@@ -167,7 +172,7 @@ def _terms(text: str, gradients: Callable[[str], bool]) -> Iterator[Mutant]:
                 if isinstance(node.op, ast.Mult):
                     yield _mutant(put(node, right), f"{left} dropped", *_lost(left, gradients))
                 else:
-                    yield _mutant(put(node, f"({right}) / ({left})"), "turned over", "operator")
+                    yield _mutant(put(node, f"({right}) / ({left})"), "turned over", "operator", "exponent")
             if isinstance(node.op, ast.MatMult):
                 swapped = put(node, f"{right} @ {left}")
                 yield _mutant(swapped, "operands swapped", "matmul-order")
@@ -180,6 +185,8 @@ def _terms(text: str, gradients: Callable[[str], bool]) -> Iterator[Mutant]:
                 yield _mutant(put(node, left), "exponent dropped", "exponent", "surplus-call")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             owner = part(node.func.value)
+            if isinstance(node.func.value, ast.BinOp):
+                owner = f"({owner})"
             if node.func.attr == "sum":
                 yield _mutant(put(node, owner), ".sum dropped", "axis-not-summed")
                 if node.keywords:

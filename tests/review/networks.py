@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,8 +96,8 @@ def attention_inputs() -> tuple[Any, ...]:
     n, m, d, c = 7, 5, 3, 2
     return (
         torch.randn(n, m, generator=g), torch.randn(m, generator=g) * 0.3 + 1.2,
-        torch.randn(m, generator=g), torch.randn(m, d, generator=g),
-        torch.randn(m, d, generator=g), torch.randn(m, c, generator=g),
+        torch.randn(m, generator=g), torch.randn(m, d, generator=g) * 0.4,
+        torch.randn(m, d, generator=g) * 0.4, torch.randn(m, c, generator=g),
         torch.randn(n, c, generator=g),
     )
 
@@ -112,7 +113,8 @@ def cell(table, ids, h0, Wx, Wh, b, Wo, target):
     h2 = torch.tanh(z2)
     z3 = x3 @ Wx + h2 @ Wh + b
     h3 = torch.tanh(z3)
-    r = torch.relu(h3)
+    hs = h1 + h2 + h3
+    r = torch.relu(hs)
     y = r @ Wo
     best = y.amax(1, keepdim=True)
     s = y - best
@@ -126,11 +128,12 @@ dbest = -ds.sum(1, keepdim=True)
 dy = ds + (y == best) * dbest
 dWo = r.T @ dy
 dr = dy @ Wo.T
-dh3 = dr * (h3 > 0)
+dhs = dr * (hs > 0)
+dh3 = dhs
 dz3 = dh3 * (1 - h3**2)
-dh2 = dz3 @ Wh.T
+dh2 = dhs + dz3 @ Wh.T
 dz2 = dh2 * (1 - h2**2)
-dh1 = dz2 @ Wh.T
+dh1 = dhs + dz2 @ Wh.T
 dz1 = dh1 * (1 - h1**2)
 dh0 = dz1 @ Wh.T
 dWh = h2.T @ dz3 + h1.T @ dz2 + h0.T @ dz1
@@ -157,6 +160,107 @@ def cell_inputs() -> tuple[Any, ...]:
         torch.randn(d, d, generator=g) * 0.5, torch.randn(d, generator=g),
         torch.randn(d, c, generator=g), torch.randn(n, c, generator=g),
     )
+
+
+def tokens(table, ids, W, b, mask, V, target):
+    keep = 0.8
+    d = V.shape[0]
+    emb = table[ids]
+    z = emb @ W + b
+    a = torch.sigmoid(z)
+    kept = a * mask / keep
+    last = kept[:, -1]
+    turned = kept.transpose(1, 2)
+    flat = turned.reshape(turned.shape[0], -1)
+    scores = flat @ V / d**0.5 + (last**2).sum(1, keepdim=True) * target
+    p = F.softmax(scores, 1)
+    best = p.amax(1, keepdim=True)
+    loss = ((p - target)**2).mean() + best.sum()
+    return loss
+
+
+TOKENS = """
+dp = 2 * (p - target) / p.numel() + (p == best)
+dscores = p * (dp - (dp * p).sum(1, keepdim=True))
+dlast = 2 * last * (dscores * target).sum(1, keepdim=True)
+dflat = dscores @ V.T / d**0.5
+dV = flat.T @ dscores / d**0.5
+dturned = dflat.view(turned.shape)
+dkept = dturned.transpose(1, 2).clone()
+dkept[:, -1] += dlast
+da = dkept * mask / keep
+dz = da * a * (1 - a)
+demb = dz @ W.T
+dW = emb.flatten(0, 1).T @ dz.flatten(0, 1)
+db = dz.sum((0, 1))
+dtable = torch.zeros_like(table)
+dtable.index_put_((ids,), demb, accumulate=True)
+"""
+
+
+def tokens_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(11)
+    n, t, m, h, v, c = 7, 3, 2, 5, 11, 13
+    ids = torch.randint(0, v, (n, t), generator=g)
+    ids[0, 0] = ids[1, 1]
+    return (
+        torch.randn(v, m, generator=g), ids, torch.randn(m, h, generator=g),
+        torch.randn(h, generator=g), (torch.rand(n, t, h, generator=g) < 0.8).float(),
+        torch.randn(h * t, c, generator=g), torch.randn(n, c, generator=g),
+    )
+
+
+def convolved(x, w, b, u, target):
+    y = F.conv1d(x, w, b, padding=1)
+    r = torch.relu(y)
+    f = r.flatten(1)
+    s = f @ u
+    loss = ((s - target)**2).mean()
+    return loss
+
+
+CONVOLVED = """
+ds = 2 * (s - target) / s.numel()
+du = f.T @ ds
+df = ds @ u.T
+dr = df.view(r.shape)
+dy = dr * (y > 0)
+db = dy.sum((0, 2))
+dx = F.conv1d(dy, w.transpose(0, 1).flip(-1), padding=1)
+dw = F.conv1d(x.transpose(0, 1), dy.transpose(0, 1), padding=1).transpose(0, 1)
+"""
+
+
+def convolved_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(13)
+    n, i, o, length, c = 5, 2, 7, 11, 3
+    return (
+        torch.randn(n, i, length, generator=g), torch.randn(o, i, 3, generator=g),
+        torch.randn(o, generator=g), torch.randn(o * length, c, generator=g),
+        torch.randn(n, c, generator=g),
+    )
+
+
+def pooled(x, gain, target):
+    y = x * gain
+    top = y.amax(1, keepdim=True)
+    first = y.max(0).values
+    loss = ((top - target)**2).mean() + (first**3).sum()
+    return loss
+
+
+POOLED = """
+dtop = 2 * (top - target) / top.numel()
+dfirst = 3 * first**2
+dy = (y == top) * dtop + F.one_hot(y.argmax(0), y.shape[0]).T * dfirst
+dgain = (dy * x).sum(0)
+dx = dy * gain
+"""
+
+
+def pooled_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(17)
+    return torch.randn(5, 7, generator=g), torch.rand(7, generator=g) + 0.5, torch.zeros(5, 1)
 # fmt: on
 
 
@@ -172,5 +276,8 @@ class Network:
 NETWORKS = {
     "article": Network(load_article().forward, article_lines(), article_inputs()),
     "attention": Network(attention, ATTENTION, attention_inputs()),
+    "tokens": Network(tokens, TOKENS, tokens_inputs()),
+    "convolved": Network(convolved, CONVOLVED, convolved_inputs()),
+    "pooled": Network(pooled, POOLED, pooled_inputs()),
     "cell": Network(cell, CELL, cell_inputs()),
 }

@@ -46,6 +46,7 @@ _OURS = frozenset(
         "rich",
         "matplotlib",
         "safetensors",
+        "watchfiles",
     )
 )
 

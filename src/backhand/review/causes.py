@@ -120,6 +120,8 @@ def _meaning(e: Evidence, mend: Mend) -> tuple[str, str]:
         return "surplus-term", f"{change}: the term {edit.factor} is too many"
     if kind == "not-summed":
         return "axis-not-summed", f"{change}: a sum over a broadcast axis is missing"
+    if kind == "addend":
+        return "term-forgotten", f"{change}: the term {edit.factor} is missing"
     if kind in ("factor", "divisor"):
         return _factor(e, mend, change, edit.factor)
     return "operator", f"{change}: the operator is wrong"

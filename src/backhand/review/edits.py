@@ -87,6 +87,11 @@ class Source:
         start, end = self.span(node)
         return self.text[start:end]
 
+    def atom(self, node: ast.expr) -> str:
+        """The text of a part, in brackets where a dot or an index after it would bind wrongly."""
+        loose = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.IfExp, ast.Lambda)
+        return f"({self.of(node)})" if isinstance(node, loose) else self.of(node)
+
     def edit(self, node: ast.AST, new: str, kind: str, factor: str = "") -> Edit:
         start, end = self.span(node)
         wrapped = f"({new})" if isinstance(node, ast.expr) else new
@@ -130,8 +135,10 @@ class Source:
             if not (isinstance(owner, ast.Name) and owner.id in ("torch", "F", "np")):
                 yield from self._places(owner)
             for arg in node.args:
-                if isinstance(arg, (ast.Name, ast.BinOp)) and not isinstance(arg, ast.Constant):
+                if isinstance(arg, (ast.Name, ast.BinOp)):
                     yield from self._places(arg)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+            yield from self._places(node.left)
         elif isinstance(node, ast.Attribute):
             yield from self._places(node.value)
 
@@ -151,6 +158,8 @@ def operator_edits(s: Source) -> Iterator[Edit]:
         if isinstance(node, ast.BinOp):
             left, right = f"({s.of(node.left)})", f"({s.of(node.right)})"
             for sign, kind in SWAPS.get(type(node.op), ()):
+                if _one(node.right) and sign in ("*", "/"):
+                    continue  # times one is no correction
                 yield s.edit(node, f"{left} {sign} {right}", kind)
             if isinstance(node.op, ast.Sub):
                 yield s.edit(node, f"{right} - {left}", "sign")
@@ -175,6 +184,27 @@ def operator_edits(s: Source) -> Iterator[Edit]:
             other = "-=" if isinstance(node.op, ast.Add) else "+="
             target, value = s.of(node.target), s.of(node.value)
             yield s.edit(node, f"{target} {other} {value}", "sign")
+
+
+def token_edits(s: Source) -> Iterator[Edit]:
+    """Another operator sign in the text as it stands, whatever then binds to what."""
+    for node in s.expressions:
+        if not isinstance(node, ast.BinOp) or isinstance(node.op, ast.MatMult):
+            continue
+        sign = SIGNS.get(type(node.op))
+        between = s.span(node.left)[1], s.span(node.right)[0]
+        at = s.text.find(sign or "\n", *between)
+        if sign is None or at < 0:
+            continue
+        for new in ("+", "-", "*", "/", "**"):
+            if new != sign and not (_one(node.right) and new in ("*", "/", "**")):
+                kind = "sign" if {sign, new} == {"+", "-"} else "operator"
+                kind = "exponent" if "**" in (sign, new) else kind
+                yield Edit(at, at + len(sign), sign, new, kind)
+
+
+def _one(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == 1
 
 
 def _in_exponent(s: Source, node: ast.AST) -> bool:
@@ -215,7 +245,7 @@ def reduction_edits(s: Source, rank: int) -> Iterator[Edit]:
     for node in s.expressions:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
-        name, owner = node.func.attr, s.of(node.func.value)
+        name, owner = node.func.attr, s.atom(node.func.value)
         if name in REDUCTIONS:
             axis, keeps = _arguments(s, node)
             kept = ", keepdim=True" if keeps else ""
@@ -239,6 +269,17 @@ def reduction_edits(s: Source, rank: int) -> Iterator[Edit]:
                 for new in ("0", "1", "2", "-1"):
                     if new != s.of(arg):
                         yield s.edit(arg, new, "axis")
+
+
+def product_edits(s: Source, names: Iterable[str]) -> Iterator[Edit]:
+    """A matrix factor that is missing."""
+    for value in s.values:
+        text = s.atom(value)
+        for name in names:
+            for new in (f"{text} @ {name}", f"{name} @ {text}", f"{text} @ {name}.T"):
+                yield s.edit(value, new, "factor", name)
+            for new in (f"{name}.T @ {text}", f"{text}.T @ {name}", f"{name} @ {text}.T"):
+                yield s.edit(value, new, "factor", name)
 
 
 def sum_edits(s: Source, rank: int) -> Iterator[Edit]:
@@ -275,6 +316,8 @@ def number_edits(s: Source, others: Sequence[str]) -> Iterator[Edit]:
         value = node.value
         assert isinstance(value, (int, float))
         kind = _number_kind(s, node)
+        if kind == "axis":
+            continue
         near = [value + 1, value - 1, -value, 2 * value]
         near += [value / 2] if value % 2 == 0 or isinstance(value, float) else []
         near += [1 / value] if value and kind != "index" else []
@@ -282,6 +325,8 @@ def number_edits(s: Source, others: Sequence[str]) -> Iterator[Edit]:
             near += [value - 0.5, value + 0.5, value - 2, value + 2]
         elif isinstance(value, float):
             near += [value * 10, value / 10]
+        if kind == "constant":
+            near = [v for v in near if v]  # a factor of zero is no correction
         texts = [repr(v) for v in near if v != value]
         for text in dict.fromkeys((*texts, *others)):
             yield s.edit(node, text, kind)
@@ -291,9 +336,11 @@ def number_edits(s: Source, others: Sequence[str]) -> Iterator[Edit]:
             yield s.edit(node, s.of(node.left), "exponent")
             for text in ("-1", "2", "-2", "0.5", "-0.5", "-1.5", "3", "-3"):
                 yield s.edit(node, f"({s.of(node.left)})**{text}", "exponent")
-        elif isinstance(node, ast.Name) and isinstance(parent, ast.BinOp):
-            for text in ("2", "-1", "-2"):
-                yield s.edit(node, f"{node.id}**{text}", "exponent")
+        elif isinstance(node, (ast.Name, ast.BinOp)) and isinstance(
+            parent, (ast.BinOp, ast.UnaryOp)
+        ):
+            for text in dict.fromkeys(("2", "-1", "-2", *others)):
+                yield s.edit(node, f"({s.of(node)})**{text}", "exponent")
         if isinstance(node, ast.Name) and isinstance(parent, (ast.BinOp, ast.Call)):
             for text in ("- 1", "+ 1"):
                 yield s.edit(node, f"{node.id} {text}", "count")
@@ -302,7 +349,8 @@ def number_edits(s: Source, others: Sequence[str]) -> Iterator[Edit]:
             and isinstance(node.op, (ast.Sub, ast.Add))
             and isinstance(node.right, ast.Constant)
         ):
-            yield s.edit(node, s.of(node.left), "count")
+            if node.right.value in (1, 2):
+                yield s.edit(node, s.of(node.left), "count")
 
 
 def _number_kind(s: Source, node: ast.expr) -> str:
@@ -311,12 +359,16 @@ def _number_kind(s: Source, node: ast.expr) -> str:
     parent: ast.AST | None = node
     while parent is not None and not isinstance(parent, ast.stmt):
         above = s.parents.get(parent)
+        if isinstance(above, ast.Slice):
+            return "slice"
         if isinstance(above, ast.Subscript) and above.slice is parent:
             return "index"
         if isinstance(above, ast.BinOp) and isinstance(above.op, ast.Pow) and above.right is parent:
             return "exponent"
         if isinstance(above, ast.Call) and parent is not above.func:
-            return "argument"
+            function = above.func
+            reduces = isinstance(function, ast.Attribute) and function.attr in REDUCTIONS
+            return "axis" if reduces else "argument"
         parent = above
     return "constant"
 
@@ -364,6 +416,14 @@ def factor_edits(s: Source, factors: Iterable[str]) -> Iterator[Edit]:
             yield s.edit(node, f"({s.of(node)}) / ({factor})", "divisor", factor)
 
 
+def addend_edits(s: Source, addends: Iterable[str]) -> Iterator[Edit]:
+    """A term that is missing in a sum."""
+    for node in s.places:
+        for term in addends:
+            for new in (f"({s.of(node)}) + ({term})", f"({term}) - ({s.of(node)})"):
+                yield s.edit(node, new, "addend", term)
+
+
 def order_edits(s: Source) -> Iterator[Edit]:
     """The same operators, bracketed otherwise."""
     for node in s.expressions:
@@ -386,6 +446,23 @@ def order_edits(s: Source) -> Iterator[Edit]:
             yield s.edit(node, f"(({a}) {sign} ({b})) {inner_sign} ({c})", "parentheses")
         if isinstance(left, ast.UnaryOp):
             yield s.edit(node, f"-(({s.of(left.operand)}) {sign} ({s.of(right)}))", "parentheses")
+
+
+def bracket_edits(s: Source) -> Iterator[Edit]:
+    """Brackets more or less, in the text as it stands."""
+    values = {v for value in s.values for v in ast.walk(value) if isinstance(v, ast.expr)}
+    parts = [s.span(n) for n in s.expressions if n in values]
+    starts = sorted({a for a, _ in parts})
+    ends = sorted({b for _, b in parts})
+    for a, b in itertools.product(starts, ends):
+        if a < b:
+            inner = s.text[a:b]
+            yield Edit(a, b, inner, f"({inner})", "parentheses")
+    for opened, closed in _brackets(s.text, 0, len(s.text)):
+        inner = s.text[opened + 1 : closed]
+        called = opened and (s.text[opened - 1].isalnum() or s.text[opened - 1] in "_)]")
+        if not called:
+            yield Edit(opened, closed + 1, f"({inner})", inner, "parentheses")
 
 
 def tidied(text: str, edit: Edit) -> tuple[str, tuple[int, int]]:

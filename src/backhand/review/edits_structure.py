@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .edits import ACCUMULATING, Edit, Source
 
-FUNCTIONS = ("exp", "log", "tanh", "sqrt", "relu", "sigmoid", "sin", "cos", "abs", "square")
+FUNCTIONS = ("exp", "log", "tanh", "sqrt", "relu", "sigmoid", "sin", "cos")
 ALIKE = (
     FUNCTIONS,
     ("zeros_like", "ones_like"),
@@ -39,7 +39,7 @@ def storing_edits(s: Source) -> Iterator[Edit]:
 
 
 def _call_edits(s: Source, node: ast.Call, function: ast.Attribute) -> Iterator[Edit]:
-    owner, args = s.of(function.value), [s.of(a) for a in (*node.args, *node.keywords)]
+    owner, args = s.atom(function.value), [s.of(a) for a in (*node.args, *node.keywords)]
     if function.attr in ("index_put", "index_put_"):
         plain = [s.of(a) for a in (*node.args[:2], *node.keywords)]
         kept = [a for a in plain if not a.startswith("accumulate")]
@@ -55,7 +55,7 @@ def layout_edits(s: Source) -> Iterator[Edit]:
     for node in s.expressions:
         text = s.of(node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            owner = s.of(node.func.value)
+            owner = s.atom(node.func.value)
             if node.func.attr in ("view", "reshape"):
                 for new in (f"{owner}.T", f"{owner}.transpose(-1, -2)", f"{owner}.transpose(0, 1)"):
                     yield s.edit(node, new, "view")
@@ -65,15 +65,18 @@ def layout_edits(s: Source) -> Iterator[Edit]:
                     yield s.edit(node, new, "view")
             if node.func.attr == "flip":
                 yield s.edit(node, owner, "flip")
-        if isinstance(node, ast.Name) and not isinstance(s.parents.get(node), ast.Attribute):
+        whole = isinstance(node, (ast.Name, ast.Call)) and not isinstance(
+            s.parents.get(node), ast.Attribute
+        )
+        if whole and not (isinstance(node, ast.Call) and node in s.values):
             for axes in ("-1", "-1, -2"):
                 yield s.edit(node, f"{text}.flip({axes})", "flip")
         if isinstance(node, ast.Attribute) and node.attr == "T":
-            yield s.edit(node, f"{s.of(node.value)}.mT", "rank")
+            yield s.edit(node, f"{s.atom(node.value)}.mT", "rank")
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-            a, b = node.left, s.of(node.right)
+            a, b = node.left, s.atom(node.right)
             if isinstance(a, ast.Attribute) and a.attr in ("T", "mT"):
-                left = s.of(a.value)
+                left = s.atom(a.value)
                 new = f"{left}.flatten(0, -2).T @ {b}.flatten(0, -2)"
                 yield s.edit(node, new, "rank")
 
@@ -83,7 +86,7 @@ def index_edits(s: Source) -> Iterator[Edit]:
     for node in ast.walk(s.tree):
         if not isinstance(node, ast.Subscript):
             continue
-        owner, index = s.of(node.value), node.slice
+        owner, index = s.atom(node.value), node.slice
         parts = list(index.elts) if isinstance(index, ast.Tuple) else [index]
         texts = [s.of(p) for p in parts]
         for i, part in enumerate(parts):
@@ -92,7 +95,7 @@ def index_edits(s: Source) -> Iterator[Edit]:
                 ends = [s.of(e) for e in (part.lower, part.upper) if e is not None]
                 choices = [*ends, ":", *(f"{e}:" for e in ends), *(f":{e}" for e in ends)]
                 if not ends:
-                    choices = ["0", "-1"]
+                    choices = ["0", "-1", f"range({owner}.shape[{i}])"]
             elif isinstance(part, ast.Constant) and type(part.value) is int:
                 v = part.value
                 choices = [f"{v}:", f":{v}", ":", str(v + 1), str(v - 1)]
@@ -123,5 +126,5 @@ def function_edits(s: Source) -> Iterator[Edit]:
                 for name in family:
                     if name != node.attr:
                         start, end = s.span(node)
-                        new = f"{s.of(node.value)}.{name}"
+                        new = f"{s.atom(node.value)}.{name}"
                         yield Edit(start, end, s.of(node), new, "function")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 
 from .evidence import Evidence
-from .mend import Mend, sizes_of, smallest
+from .mend import Mend, longhand, sizes_of, smallest
 from .reference import near
 from .result import Cause
 
@@ -36,15 +36,6 @@ def caused(e: Evidence, code: str, message: str, mend: Mend | None = None) -> Ca
     statement = e.handwritten.statements[mend.statement]
     span = (mend.edit.start, mend.edit.end)
     return Cause(code, message, mend.line, statement.line, span)
-
-
-def longhand(e: Evidence) -> str:
-    """The longhand's lines for this gradient, in the person's names."""
-    labels = {label: e.names.label(of) for of, label in e.reference.labels.items()}
-    lines = [use.text for use in e.uses]
-    return "\n".join(
-        re.sub(r"(?<![.\w])[^\W\d]\w*", lambda m: labels.get(m[0], m[0]), line) for line in lines
-    )
 
 
 # shapes
@@ -71,6 +62,10 @@ def wrong_shape(e: Evidence) -> Cause | None:
         return caused(e, "matmul-order", f"{shapes}: it is the transpose of the gradient", mend)
     for axes in _axes(pairs[0][0].dim()):
         if all(_summed(v, t, axes) for v, t in pairs):
+            if _for_matrices(e):
+                mend = smallest(e, {"axis", "rank"})
+                said = f"this holds for matrices: with more axes all but {of}'s own are summed over"
+                return caused(e, "rank-two-only", f"{shapes}: {said}", mend)
             mend = smallest(e, {"not-summed"})
             said = f"{of} was broadcast along axis {axes}, and its gradient is the sum over it"
             return caused(e, "axis-not-summed", f"{shapes}: {said}", mend)
@@ -80,6 +75,13 @@ def wrong_shape(e: Evidence) -> Cause | None:
             said = f"summed over axis {axes} as well, along which {of} was not broadcast"
             return caused(e, "wrong-axis", f"{shapes}: {said}", mend)
     return _jacobian(e, pairs, shapes)
+
+
+def _for_matrices(e: Evidence) -> bool:
+    """Whether something is summed already, of an upstream with more than two axes."""
+    ups = [e.probes[0].setting.gradients.get(of) for of in e.read]
+    texts = " ".join(s.text for s in e.statements)
+    return any(u is not None and u.dim() > 2 for u in ups) and bool(re.search(r"\.sum\(|@", texts))
 
 
 def _axes(rank: int) -> list[tuple[int, ...]]:
@@ -139,7 +141,7 @@ def constant_ratio(e: Evidence) -> Cause | None:
     if kind == "sign":
         mend = smallest(e, {"sign"})
         return caused(e, "sign", f"{name} has the wrong sign: it is −1 times the gradient", mend)
-    mend = smallest(e, KINDS_OF[kind]) or smallest(e)
+    mend = smallest(e)
     if kind == "twice":
         if mend is not None and mend.edit.kind in ("constant", "factor", "exponent"):
             return None
@@ -150,12 +152,6 @@ def constant_ratio(e: Evidence) -> Cause | None:
     return caused(e, code, f"{name} is {said} times the gradient: {REASON[code]}", mend)
 
 
-KINDS_OF = {
-    "count": ("count", "factor", "divisor", "surplus-factor", "constant", "argument", "function"),
-    "bessel": ("count", "constant", "factor", "divisor", "name"),
-    "scale": ("operator", "factor", "divisor", "surplus-factor", "exponent"),
-    "twice": ("surplus-term", "surplus-factor", "constant", "factor"),
-}
 REASON = {
     "wrong-count": "a mean hands each of its n entries 1/n of the upstream",
     "bessel": "a variance over n − 1 has n − 1 in its gradient too, a mean has n",

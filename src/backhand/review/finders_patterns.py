@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from .evidence import Evidence
 from .finders_numbers import caused, tensors
 from .mend import smallest
-from .reference import near
+from .reference import MAXIMA, near
 from .result import Cause
 
 MASKS = frozenset(
     {"relu", "threshold", "where", "clamp", "hardtanh", "masked_fill", "leaky_relu", "dropout"}
 )
-MAXIMA = frozenset({"amax", "amin", "max", "min", "max_dim", "min_dim", "maximum", "minimum"})
 
 
 def readers(e: Evidence) -> set[str]:
@@ -49,7 +48,7 @@ def softmax_diagonal(e: Evidence) -> Cause | None:
         g_name = name
         if not isinstance(p, torch.Tensor) or p.shape != pairs[0][1].shape or p.dim() == 0:
             continue
-        if not bool(((p > 0) & (p < 1)).all()):
+        if not bool(((p >= 0) & (p <= 1)).all()):
             continue
         fits = True
         for (v, t), probe in zip(pairs, e.probes, strict=True):
@@ -80,19 +79,42 @@ def unselected(e: Evidence) -> Cause | None:
     pairs = tensors(e)
     if pairs is None or any(v.shape != t.shape for v, t in pairs):
         return None
-    for v, t in pairs:
-        support = t != 0
-        if bool(support.all()) or not bool(support.any()):
-            return None
-        if not near(v[support], t[support]) or not bool(v[~support].any()):
-            return None
+    if not any(_beyond_support(p) for p in (pairs, *_without_others(e, pairs))):
+        return None
+    mend = smallest(e)
+    if mend is not None and mend.edit.kind == "slice":
+        return None
     name, of = e.candidate.name, e.candidate.of
     if readers(e) & MASKS or _multiplied_by_mask(e):
-        mend = smallest(e)
         said = f"{name} is not zero where the forward pass let nothing of {of} through: its mask"
         return caused(e, "wrong-mask", f"{said} is missing", mend)
     said = f"{name} is not zero at entries of {of} that the forward pass did not pick"
-    return caused(e, "unselected-entries", said, smallest(e))
+    return caused(e, "unselected-entries", said, mend)
+
+
+Pairs = Sequence[tuple[torch.Tensor, torch.Tensor]]
+
+
+def _beyond_support(pairs: Pairs) -> bool:
+    """Whether a value is right where the truth is not zero, and not zero elsewhere."""
+    for v, t in pairs:
+        support = t != 0
+        if bool(support.all()) or not bool(support.any()):
+            return False
+        if not near(v[support], t[support]) or not bool((v[~support].abs() > 1e-12).any()):
+            return False
+    return True
+
+
+def _without_others(e: Evidence, pairs: Pairs) -> Iterator[Pairs]:
+    """For each use: the value less all other uses, beside that use."""
+    if len(e.uses) < 2 or any(len(terms) != len(e.uses) for terms in e.terms):
+        return
+    for i in range(len(e.uses)):
+        yield [
+            (v - (t - terms[i]), terms[i].expand(t.shape))
+            for (v, t), terms in zip(pairs, e.terms, strict=True)
+        ]
 
 
 def _multiplied_by_mask(e: Evidence) -> bool:
@@ -175,7 +197,7 @@ def rearranged(e: Evidence) -> Cause | None:
 def another_gradient(e: Evidence) -> Cause | None:
     """Equal to the gradient of another value."""
     pairs = tensors(e)
-    if pairs is None or e.terms and len(e.uses) > 1:
+    if pairs is None or (e.terms and len(e.uses) > 1):
         return None
     for of in e.probes[0].setting.gradients:
         if of == e.candidate.of:
@@ -185,16 +207,10 @@ def another_gradient(e: Evidence) -> Cause | None:
             o is not None and o.shape == v.shape and bool(o.any()) and near(v, o)
             for (v, _), o in zip(pairs, others, strict=True)
         ):
-            other = e.names.label(of)
-            text = e.statements[-1].text
-            if not _renames(e, text):
+            mend = smallest(e, {"name"})
+            if mend is None:
                 return None
+            other = e.names.label(of)
             said = f"{e.candidate.name} is the gradient of {of}, {other}: a name is wrong here"
-            return caused(e, "wrong-name", said, smallest(e, {"name"}) or smallest(e))
+            return caused(e, "wrong-name", said, mend)
     return None
-
-
-def _renames(e: Evidence, text: str) -> bool:
-    """Whether the line computes something: a bare ``dx = dy`` lacks a factor rather."""
-    value = text.partition("=")[2].strip()
-    return not re.fullmatch(r"[^\W\d]\w*", value)

@@ -40,8 +40,12 @@ def coefficients(e: Evidence) -> list[list[float]] | None:
         return None
     out: list[list[float]] = []
     for (v, t), terms, p in zip(pairs, e.terms, e.probes, strict=True):
-        if v.shape != t.shape or len(terms) != len(e.uses):
+        if len(terms) != len(e.uses):
             return None
+        if v.shape != t.shape:
+            if v.dim() != t.dim() or any(a not in (1, b) for a, b in zip(v.shape, t.shape, strict=True)):
+                return None
+            v = v.expand(t.shape)  # a use that was not spread yet
         found = fitted(v, terms, p.scale)
         if found is None:
             if p.setting.noise or not any(q.setting.noise for q in e.probes):
@@ -161,6 +165,9 @@ def paths_counted(e: Evidence) -> tuple[Cause, str] | None:
     pairs = tensors(e)
     if pairs is None or any(v.shape != t.shape for v, t in pairs):
         return None
+    mend = smallest(e)
+    if mend is not None and mend.size <= 2:
+        return None  # so small an edit says more than the paths do
     read = e.read
     found: list[list[float]] = []
     paths: list[str] = []

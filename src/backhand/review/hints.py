@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import textwrap
+
+from .catalogue import CATALOGUE
 from .result import Gradient
 
 
 def hint(gradient: Gradient, level: int) -> str:
     """Level 1 says where, 2 which idea, 3 shows it with numbers, 4 gives the line."""
-    if gradient.ok:
-        return f"{gradient.name} is {gradient.verdict}."
-    if gradient.verdict.startswith("inherits"):
+    if gradient.ok and not gradient.causes:
+        return f"{gradient.name} is {gradient.verdict}: there is nothing to mend."
+    if not gradient.causes:
         return f"{gradient.name} {gradient.verdict}: mend that first."
     cause = gradient.causes[0]
+    entry = CATALOGUE[cause.code]
     if level <= 1:
-        return f"Look at line {cause.line or gradient.line}: {gradient.text.strip()}"
+        line = cause.line or gradient.line
+        where = f"Look at line {line}" if line else f"Look for {gradient.name}"
+        text = textwrap.dedent(gradient.text).strip()
+        return f"{where}: {text}" if text else f"{where}."
     if level == 2:
-        return cause.idea or cause.message
+        return entry.idea
     if level == 3:
-        return cause.example or cause.message
-    return cause.fix or cause.message
+        return entry.example
+    if not cause.fix:
+        return f"{cause.message}."
+    return f"{cause.message}:\n{textwrap.indent(cause.fix, '    ')}"

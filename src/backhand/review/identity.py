@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import torch
 
@@ -32,7 +32,6 @@ def changed_meanwhile(
             f"{candidate.name} changes with it",
             fix,
             born.line,
-            idea="an assignment gives a tensor a second name, not a second copy",
         )
     return None
 
@@ -80,6 +79,30 @@ def read_too_early(
                     f"`{statement.text.strip()}` reads {name} before it is complete: line {later} "
                     f"still adds to it. Finish {name} first",
                     line=statement.line,
-                    idea="a gradient is the sum over all uses, and is read when all are in",
                 )
+    return None
+
+
+def changes_what_is_given(
+    handwritten: Handwritten, names: Names, candidate: Candidate, own: OwnRun, given: Container[str]
+) -> Cause | None:
+    """The attempt changes in place what is not its own: a forward value, an input, the upstream."""
+    written = {w for s in handwritten.statements for w in s.writes if names.of(w) is not None}
+    mine = {*candidate.own, *candidate.needed}
+    for change in own.changes:
+        foreign = change.name in given or (change.name == names.upstream)
+        if change.statement not in mine or not foreign or change.name in written - {names.upstream}:
+            continue
+        statement = handwritten.statements[change.statement]
+        first = handwritten.statements[candidate.own[0]]
+        shared = change.through and change.through != change.name
+        how = f" ({change.through} is another name of it)" if shared else ""
+        fix = f"{first.text.strip()}.clone()" if shared and first is not statement else ""
+        return Cause(
+            "mutated",
+            f"`{statement.text.strip()}` changes {change.name} in place{how}: every later line that "
+            f"reads {change.name} gets other numbers than the forward pass made",
+            fix,
+            statement.line,
+        )
     return None

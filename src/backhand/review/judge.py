@@ -13,10 +13,13 @@ import torch
 from ..checking.compare import EXACT as SAME_BITS
 from ..checking.compare import Comparison, compare
 from .causes import causes_of
+from .comments import false_comment
 from .evidence import Evidence, Probe, gradients_read, probe_at
 from .handwritten import Handwritten, Statement
+from .identity import changed_meanwhile, changes_what_is_given, read_too_early
 from .names import Candidate, candidates, names_of
 from .result import CLOSE, EXACT, MISSING, WRONG, WRONG_SHAPE, Cause, Gradient, Review
+from .rounding import rounding_note
 from .run import quietly, run_sequence, space_for
 from .settings import Settings, settings_for
 
@@ -83,7 +86,9 @@ class _Judge:
         double = self._probe(candidate, self.settings.double)
         real = [double, *self._fresh(candidate, double)]
         blank = all(p.empty for p in real)
-        noise = self._noise(candidate)
+        read = gradients_read(self.handwritten, self.names, candidate)
+        unread = blank and not read and not _all_zero(double.value)
+        noise = self._noise(candidate, self.reference.read_by(of) if unread else read)
         local_right = all(p.right for p in real)
         if blank and noise:
             local_right = local_right and all(p.right for p in noise)
@@ -131,8 +136,7 @@ class _Judge:
             out.append(self._probe(candidate, setting))
         return out
 
-    def _noise(self, candidate: Candidate) -> list[Probe]:
-        read = gradients_read(self.handwritten, self.names, candidate)
+    def _noise(self, candidate: Candidate, read: tuple[str, ...]) -> list[Probe]:
         out: list[Probe] = []
         for seed in (1, 2):
             for resize in (True, False):
@@ -191,6 +195,15 @@ class _Judge:
             found = causes_of(evidence)
             causes, verdict = found.causes, found.verdict or local
             local = found.verdict or local
+        if verdict in (EXACT, CLOSE):
+            changing = changes_what_is_given(
+                self.handwritten, self.names, c, self.own, self.settings.given.values
+            )
+            changing = changing or changed_meanwhile(self.handwritten, self.names, c, self.own)
+            if changing is not None:
+                verdict, causes = WRONG, (changing,)
+            else:
+                causes = self._false_comments(c)
         line = causes[0].line if causes and causes[0].line else statement.line
         return Gradient(
             c.name,
@@ -206,6 +219,24 @@ class _Judge:
             s.telling,
         )
 
+    def _false_comments(self, candidate: Candidate) -> tuple[Cause, ...]:
+        """Shape comments (``# [n, d]``) that are not true of a gradient that is right."""
+        lines = self.handwritten.source.splitlines()
+        found = []
+        for i in candidate.own:
+            statement = self.handwritten.statements[i]
+            if statement.where or not 0 < statement.end_line <= len(lines):
+                continue
+            said = false_comment(
+                lines[statement.end_line - 1],
+                candidate.name,
+                self.settings.given.gradients.get(candidate.of),
+                self.settings.given.values,
+            )
+            if said:
+                found.append(Cause("false-comment", said[0], said[1], statement.line))
+        return tuple(found)
+
     def _text_at(self, line: int, own: Statement) -> str:
         """The statement at a line; cells count their lines from 1 each, values have none."""
         if line == own.line:
@@ -219,8 +250,6 @@ class _Judge:
         self, s: _Standing, right: dict[str, bool]
     ) -> tuple[str, tuple[Cause, ...]]:
         """Right by itself, wrong in the person's run: whose fault that is."""
-        from .identity import changed_meanwhile, read_too_early
-
         c = s.candidate
         cause = changed_meanwhile(self.handwritten, self.names, c, self.own)
         if cause is not None:
@@ -254,8 +283,6 @@ class _Judge:
         )
 
     def _rounding(self, s: _Standing) -> str:
-        from .rounding import rounding_note
-
         return rounding_note(self.reference, s.candidate, s.own, s.local)
 
     # what was not written
@@ -337,6 +364,11 @@ def _compared(value: Any, truth: torch.Tensor | None) -> Comparison:
         except (TypeError, ValueError, RuntimeError):
             value = None
     return compare(value, truth)
+
+
+def _all_zero(value: Any) -> bool:
+    """Whether zeros were written on purpose: where the truth is zero they are right."""
+    return isinstance(value, torch.Tensor) and not bool(value.any())
 
 
 def _shaped(value: Any, truth: torch.Tensor | None) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import difflib
 import io
+import re
 import tokenize
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,26 +16,31 @@ import torch
 from .edits import (
     Edit,
     Source,
+    addend_edits,
+    bracket_edits,
     factor_edits,
     matmul_edits,
     name_edits,
     number_edits,
     operator_edits,
     order_edits,
+    product_edits,
     reduction_edits,
     sum_edits,
     surplus_edits,
     tidied,
+    token_edits,
 )
 from .edits_structure import function_edits, index_edits, layout_edits, storing_edits
 from .evidence import Evidence
 
-# Where two edits are equally small, the one that comes first here is meant.
+# Of two edits that are equally small the one nearer to the longhand is meant, and else the one that
+# comes first here.
 ORDER = (
     "sign", "operator", "matmul", "transpose", "missing-keepdim", "extra-keepdim", "axis",
     "exponent", "count", "constant", "argument", "index", "mask", "parentheses", "name",
     "duplicates", "view", "rank", "flip", "slice", "function", "over-summed", "surplus-call",
-    "surplus-factor", "surplus-term", "factor", "divisor", "not-summed",
+    "surplus-factor", "surplus-term", "factor", "divisor", "not-summed", "addend",
 )  # fmt: skip
 RANK = {kind: i for i, kind in enumerate(ORDER)}
 
@@ -69,7 +76,13 @@ def smallest(e: Evidence, kinds: Iterable[str] | None = None) -> Mend | None:
     key = f"mends {sorted(wanted) if wanted else ''}"
     if key not in e.cache:
         found = [m for m in mends(e, wanted)]
-        e.cache[key] = min(found, key=lambda m: (m.size, RANK[m.edit.kind]), default=None)
+        goal = Counter(_tokens(longhand(e)))
+
+        def cost(m: Mend) -> tuple[int, int, int]:
+            mine = Counter(_tokens(m.after))
+            return m.size, (goal - mine).total() + (mine - goal).total(), RANK[m.edit.kind]
+
+        e.cache[key] = min(found, key=cost, default=None)
     result: Mend | None = e.cache[key]
     return result
 
@@ -104,10 +117,12 @@ def _families(
 ) -> Iterator[Callable[[], Iterator[Edit]]]:
     def small() -> Iterator[Edit]:
         yield from operator_edits(source)
+        yield from token_edits(source)
         yield from matmul_edits(source)
         yield from reduction_edits(source, rank)
         yield from number_edits(source, _numbers(e))
         yield from order_edits(source)
+        yield from bracket_edits(source)
         yield from name_edits(source, _names(e, source))
         yield from storing_edits(source)
         yield from layout_edits(source)
@@ -117,10 +132,15 @@ def _families(
 
     def large() -> Iterator[Edit]:
         yield from factor_edits(source, _factors(e))
+        yield from product_edits(source, _words(e))
         yield from sum_edits(source, rank)
+
+    def addends() -> Iterator[Edit]:
+        yield from addend_edits(source, [*_names(e, source), "1", *_numbers(e)])
 
     yield small
     yield large
+    yield addends
 
 
 def _names(e: Evidence, source: Source) -> list[str]:
@@ -132,12 +152,31 @@ def _names(e: Evidence, source: Source) -> list[str]:
             for k, v in values.items()
             if isinstance(v, (torch.Tensor, int, float)) and not isinstance(v, bool)
         ]
-        out += [e.names.label(of) for of, g in e.probes[0].setting.gradients.items() if g is not None]
+        later = e.reference.following(e.candidate.of)
+        gradients = e.probes[0].setting.gradients
+        out += [
+            e.names.label(of) for of, g in gradients.items() if g is not None and of not in later
+        ]
         aliases = list(e.names.aliases)
         e.cache["names"] = list(dict.fromkeys((*out, *aliases)))
     known: list[str] = e.cache["names"]
     own = {e.candidate.name, e.names.label(e.candidate.of)}
     return [n for n in known if n not in own]
+
+
+def longhand(e: Evidence) -> str:
+    """The longhand's lines for this gradient, in the person's names."""
+    labels = {label: e.names.label(of) for of, label in e.reference.labels.items()}
+    lines = [use.text for use in e.uses]
+    return "\n".join(
+        re.sub(r"(?<![.\w])[^\W\d]\w*", lambda m: labels.get(m[0], m[0]), line) for line in lines
+    )
+
+
+def _words(e: Evidence) -> list[str]:
+    """The tensors that the longhand of this gradient reads."""
+    known = _names(e, Source("x"))
+    return [n for n in dict.fromkeys(re.findall(r"[^\W\d]\w*", longhand(e))) if n in known]
 
 
 def _numbers(e: Evidence) -> list[str]:
@@ -191,6 +230,12 @@ def sizes_of(e: Evidence) -> list[tuple[str, list[int]]]:
         except (NameError, AttributeError, IndexError):
             continue
         out.append((text, values))
+    known = {text for text, _ in out}
+    for name, held in e.probes[0].setting.values.items():
+        if type(held) is int and held > 1 and name not in known:
+            values = [p.setting.values.get(name) for p in e.probes]
+            if all(type(v) is int for v in values):
+                out.append((name, values))
     return out
 
 

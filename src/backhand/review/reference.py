@@ -23,6 +23,10 @@ from ..emit.python import Line
 from ..longhand import Namer, backward, expand_plain, recompute
 
 
+# Operators that pick the largest or smallest entries, at whose ties a convention decides.
+MAXIMA = frozenset({"amax", "amin", "max", "min", "max_dim", "min_dim"})
+
+
 @dataclass(frozen=True)
 class UseLine:
     """One line of the longhand that adds a use: its text, and the forward line that reads."""
@@ -99,9 +103,12 @@ class Reference:
         named = [v for v in program.values() if v.var is not None and v.floating]
         self.names = tuple(v.name for v in named)
         self.labels = {
-            of: made[name] for of, name in self.derived.gradients.items() if name in made
+            of: made[name]
+            for of, name in self.derived.gradients.items()
+            if name in made and of in {*self.names, *self.derived.upstream_of}
         }
         self._compiled = {x.text: compile(x.text, "<longhand>", "exec") for x in self.lines}
+        self._following: dict[str, frozenset[str]] = {}
         self.outputs = tuple(v.name for v in program.outputs)
 
     # numbers
@@ -313,6 +320,44 @@ class Reference:
         value: torch.Tensor = space[goal]
         return value
 
+    def ties(self, setting: Setting) -> bool:
+        """Whether a maximum is reached twice here: gradients are a matter of convention then."""
+        for node in self.program.nodes():
+            operand = next(node.operands(), None)
+            if node.op not in MAXIMA or operand is None:
+                continue
+            held = setting.values.get(operand.name)
+            if not isinstance(held, torch.Tensor):
+                continue
+            axes = node.args[1] if len(node.args) > 1 else None
+            if not isinstance(axes, (int, tuple)) or axes == ():
+                axes = tuple(range(held.dim()))
+            for extreme in (torch.amax, torch.amin):
+                found = extreme(held, dim=axes, keepdim=True)
+                wanted = extreme is torch.amax if "max" in node.op else extreme is torch.amin
+                if wanted and bool(((held == found).sum(axes) > 1).any()):
+                    return True
+        return False
+
+    def following(self, of: str) -> frozenset[str]:
+        """The values whose gradients follow from the gradient of ``of``: none can be read by it."""
+        if of not in self._following:
+            after = {self.labels.get(of, f"d{of}")}
+            for line in self.lines:
+                if any(r in after for r in line.reads):
+                    after.update(line.targets)
+            after.discard(self.labels.get(of, ""))
+            found = frozenset(o for o, label in self.labels.items() if label in after)
+            self._following[of] = found
+        return self._following[of]
+
+    def read_by(self, of: str) -> tuple[str, ...]:
+        """The values whose gradients the longhand reads for the gradient of ``of``."""
+        values = {label: o for o, label in self.labels.items()}
+        values.update((printed_name(u), o) for u, o in self._ups())
+        read = [values[r] for line in self._adding(of) for r in line.reads if r in values]
+        return tuple(sorted({o for o in read if o != of}))
+
     def _ups(self) -> list[tuple[Any, str]]:
         return list(zip(self.derived.upstream, self.derived.upstream_of, strict=True))
 
@@ -337,7 +382,7 @@ def near(a: torch.Tensor, b: torch.Tensor, floor: float = 0.0, rel: float = AGRE
         return False
     if a.numel() == 0:
         return True
-    scale = max(float(b.abs().max()), 1e-6 * floor)
+    scale = max(float(b.abs().max()), 1e-4 * floor)
     off = float((a - b).abs().max())
     return off <= rel * scale or bool(torch.equal(a, b))
 

@@ -14,8 +14,7 @@ FINE = frozenset({EXACT, CLOSE})
 class Cause:
     """Why a gradient is wrong: a code of the catalogue, a sentence that stands alone, the mend.
 
-    ``line`` is the line to blame and ``span`` the part of its text (start and end); ``idea`` is
-    what to think about, ``example`` the idea on a small case with numbers: the middle hints.
+    ``line`` is the line to blame and ``span`` the part of its text (start and end).
     """
 
     code: str
@@ -23,8 +22,6 @@ class Cause:
     fix: str = ""
     line: int = 0
     span: tuple[int, int] | None = None
-    idea: str = ""
-    example: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {"code": self.code, "message": self.message, "fix": self.fix}
@@ -65,6 +62,7 @@ class Gradient:
             "verdict": self.verdict,
             "local_verdict": self.local_verdict,
             "causes": [c.as_json() for c in self.causes],
+            "why": self.why,
         }
 
 

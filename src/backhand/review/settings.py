@@ -34,13 +34,16 @@ class Settings:
         return self._fresh[key]
 
     def _make(self, seed: int, resize: bool) -> Setting | None:
-        inputs = fresh_inputs(self.reference, seed, resize)
-        if inputs is None:
-            return None
-        try:
-            made = self.reference.setting(inputs, seed, fresh=True)
-        except (BackhandError, RuntimeError, IndexError, TypeError, ValueError):
-            return None
+        for again in range(4):
+            inputs = fresh_inputs(self.reference, seed + 10 * again, resize)
+            if inputs is None:
+                return None
+            try:
+                made = self.reference.setting(inputs, seed, fresh=True)
+            except (BackhandError, RuntimeError, IndexError, TypeError, ValueError):
+                return None
+            if not self.reference.ties(made):
+                break
         finite = all(g is None or bool(torch.isfinite(g).all()) for g in made.gradients.values())
         return made if finite and (not self.trusted or self.reference.agrees(made)) else None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -103,19 +103,24 @@ def _value_statement(name: str, hidden: str) -> Statement:
 def _typed(space: Mapping[str, Any], known: Sequence[str], wanted: set[str]) -> list[Line]:
     """The lines of a notebook's history that gave the gradients their present values."""
     cells = history(space)
-    lines = lines_of(cells)
-    closed: set[str] = set()
+    # forward values are given, with the inputs
+    lines = [line for line in lines_of(cells) if not set(line.effects.binds) & set(known)]
+    found, _ = backward_lines(_present(lines), set(known), "")
+    return [x for x in found if not _only_other(x, known, wanted)]
+
+
+def _present(lines: Sequence[Line]) -> list[Line]:
+    """Without lines of earlier cells whose gradients are bound anew in a later one."""
+    closed: dict[str, Cell] = {}
     kept: list[Line] = []
     for line in reversed(lines):
-        if set(line.effects.binds) & set(known):
-            continue  # a forward value: the forward pass is given, with its inputs
-        own = {n for n in line.effects.writes if is_gradient(n, known)}
-        if own and own <= closed:
-            continue  # bound anew later
+        own = {n for n in line.effects.writes if n[:1] == "d"}
+        if own and all(n in closed and closed[n] is not line.cell for n in own):
+            continue
         kept.append(line)
-        closed |= own & (set(line.effects.binds) - set(line.effects.reads))
-    found, _ = backward_lines(kept[::-1], set(known), "")
-    return [x for x in found if not _only_other(x, known, wanted)]
+        for name in own & (set(line.effects.binds) - set(line.effects.reads)):
+            closed.setdefault(name, line.cell)
+    return kept[::-1]
 
 
 def _only_other(line: Line, known: Sequence[str], wanted: set[str]) -> bool:
@@ -130,12 +135,26 @@ def history(space: Mapping[str, Any]) -> list[Cell]:
     cells: list[Cell] = []
     for source, number in sorted(last.items(), key=lambda item: item[1]):
         try:
-            cell = python_cell(source, f"In [{number}]", f"<In [{number}]>")
+            cell = python_cell(_as_typed(source), f"In [{number}]", f"<In [{number}]>")
         except InputError:
             continue  # it failed when it ran, too
         if cell is not None:
             cells.append(cell)
     return cells
+
+
+def _as_typed(source: str) -> str:
+    """History keeps a cell command as ``get_ipython().run_cell_magic(…)``: that undone."""
+    if "run_cell_magic(" in source:
+        try:
+            (node,) = ast.parse(source).body
+            call = node.value if isinstance(node, ast.Expr) else None
+            if isinstance(call, ast.Call):
+                name, line, body = map(ast.literal_eval, call.args)
+                return f"%%{name} {line}\n{body}"
+        except (SyntaxError, ValueError):
+            pass
+    return source
 
 
 @dataclass(frozen=True)
@@ -203,6 +222,8 @@ def _against_history(
     cells = (*before, here)
     source = Source("this notebook", here.source, cells)
     sliced = slice_source(source, last=True)
+    backward = tuple(_present(sliced.backward))
+    sliced = replace(sliced, backward=backward)
     given = {n: v for n, v in space.items() if n not in _KEPT and not n.startswith("__")}
     own = [line for line in sliced.backward if line.cell is here]
     return build(source, sliced, given), own
