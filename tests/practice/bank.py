@@ -20,7 +20,7 @@ import torch
 
 from backhand.checking.rounding import doubled
 from backhand.checking.verify import Truth, autograd_truth
-from backhand.errors import InputError
+from backhand.errors import BackhandError
 from backhand.practice.curriculum import ORDER, exercise
 from backhand.practice.exercise import Exercise
 from backhand.practice.worksheet import Blank, backward_text, blanks, given, solution_lines
@@ -134,7 +134,7 @@ def fails(name: str, mutant: Mutant) -> bool:
         patch.setattr(judge, "causes_of", lambda _: Found(()))
         try:
             return not judged(name, mutant.body).ok
-        except InputError:
+        except BackhandError:
             return True  # nothing is left to be judged
 
 
