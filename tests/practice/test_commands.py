@@ -188,7 +188,7 @@ def test_a_hint_on_a_blank_names_the_readers(backhand: Run) -> None:
     assert said[4] == said[3]
     assert "out = t * u" in said[0]
     assert "Every place that reads a value" in said[1]
-    assert said[2] != said[1]
+    assert "da = dy * b = [4, 0, 12]" in said[2] or "b was read by both rows" in said[2]
     assert "dt = dout * u" in said[3] or "du = dout * t" in said[3]
 
 

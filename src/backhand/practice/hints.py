@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..emit.listing import names_in
 from .check import Result
+from .examples import EXAMPLES
 from .exercise import Exercise
 from .worksheet import blanks, solution_lines
 
@@ -25,17 +26,23 @@ def hint(result: Result, gradient: Gradient, level: int) -> str:
         return gradient.hint(level)
     if level == 1:
         return _readers(exercise, gradient)
-    cause = gradient.causes[0] if gradient.causes else None
-    if level == 3 and cause is not None and cause.example:
-        return cause.example
     if level == 2:
         return exercise.idea
-    return f"Write it for one entry of {gradient.of} first: {_entry(exercise, gradient)}"
+    return _example(exercise, gradient)
 
 
 def _mended(gradient: Gradient) -> bool:
     """Whether the review has a line that mends what was written."""
     return gradient.verdict != "missing" and bool(gradient.causes and gradient.causes[0].fix)
+
+
+def _example(exercise: Exercise, gradient: Gradient) -> str:
+    """The operator that reads the value, on numbers small enough to follow."""
+    if exercise.form == "longhand":
+        for node in exercise.derivation.captured.program.nodes():
+            if node.op in EXAMPLES and any(v.name == gradient.of for v in node.operands()):
+                return EXAMPLES[node.op]
+    return f"Write it for one entry of {gradient.of} first: {_entry(exercise, gradient)}"
 
 
 def _readers(exercise: Exercise, gradient: Gradient) -> str:
