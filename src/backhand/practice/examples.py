@@ -23,8 +23,8 @@ EXAMPLES = {
     "mul": _PRODUCT,
     "div": "y = a / b with a = [6, 8], b = [2, 4]; dy = [1, 2]: da = dy / b = [0.5, 0.5], and "
     "db = -dy * a / b**2 = [-1.5, -1].",
-    "add": "y = x + b with x 2 by 3 and b of 3; dy = [[1, 2, 3], [4, 5, 6]]: dx = dy, and b was read "
-    "by both rows, so db = [5, 7, 9].",
+    "add": "y = x + b with x 2 by 3 and b of 3; dy = [[1, 2, 3], [4, 5, 6]]: dx = dy, and b was "
+    "read by both rows, so db = [5, 7, 9].",
     "sub": "y = x - b with x 2 by 3 and b of 3; dy = [[1, 2, 3], [4, 5, 6]]: dx = dy, and b was "
     "taken from both rows, so db = [-5, -7, -9].",
     "sum": _SUM,
@@ -38,8 +38,8 @@ EXAMPLES = {
     "exp": "y = exp(x) = [1, 2]; dy = [3, 4]: dx = dy * y = [3, 8].",
     "log": "x = [1, 2]; dy = [3, 4]: dx = dy / x = [3, 2].",
     "pow": "y = x**2, x = [1, 2, 3]; dy = [1, 1, 2]: dx = dy * 2 * x = [2, 4, 12].",
-    "cumsum": "y = x.cumsum(0) of 3 entries; dy = [1, 2, 4]: dx = [7, 6, 4], each entry gets its own "
-    "and all later ones.",
+    "cumsum": "y = x.cumsum(0) of 3 entries; dy = [1, 2, 4]: dx = [7, 6, 4], each entry gets its "
+    "own and all later ones.",
     "softmax": "p = [0.5, 0.5]; dp = [1, 3]: their average by p is 2, so dx = p * (dp - 2) = "
     "[-0.5, 0.5], which sums to 0.",
     "max": "x = [1, 5, 2], y = x.max(); dy = 3: dx = [0, 3, 0].",
