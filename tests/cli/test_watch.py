@@ -135,7 +135,7 @@ def test_a_loop_is_given_up_when_the_file_is_mended(
             break
         time.sleep(0.05)
     save(tmp_path, WRONG)
-    said = watching.until_waiting()[0] or watching.until_waiting()[0]
+    said, _ = watching.until_waiting()
     assert "1 wrong: dw" in said
     assert watching.interrupt() == 1
 

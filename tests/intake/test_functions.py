@@ -328,3 +328,43 @@ def test_check_refuses_what_is_nothing_to_review(handwritten: object, said: str)
 
 def test_handwritten_is_what_the_review_takes() -> None:
     assert isinstance(from_function(forward, from_tuple, (X, W), ""), Handwritten)
+
+
+def test_a_module_brings_its_parameters() -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = torch.nn.Linear(3, 2)
+
+        def forward(self, x: Any) -> Any:
+            h = self.fc(x)
+            return (h * h).sum()
+
+    def backward(x: Any, h: Any, fc_weight: Any) -> Any:
+        dh = 2 * h
+        dx = dh @ fc_weight
+        dfc_weight = dh.T @ x
+        dfc_bias = dh.sum(0)
+        return {"x": dx, "fc_weight": dfc_weight, "fc_bias": dfc_bias}
+
+    found = backhand.check(Net(), backward, X)
+    assert found.ok and len(found.gradients) == 4
+
+
+def test_a_review_in_the_process_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a device is open already, a fork could not use it."""
+    monkeypatch.setattr("backhand.review.isolated._device_is_open", lambda: True)
+    monkeypatch.setattr("os.fork", None)
+    assert backhand.check(forward, from_tuple, X, W).ok
+
+
+def test_inputs_given_as_a_dict_go_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "named.py"
+    path.write_text(
+        "import torch\ndef example_inputs():\n"
+        "    return {'w': torch.ones(3, 2), 'x': torch.ones(4, 3)}\n"
+        "def forward(x, w):\n    y = x @ w\n    return (y * y).sum()\n"
+        "def backward(x, w, y):\n    dy = 2 * y\n    return dy @ w.T, x.T @ dy\n",
+        encoding="utf-8",
+    )
+    assert [tuple(i.shape) for i in load(str(path)).inputs] == [(4, 3), (3, 2)]

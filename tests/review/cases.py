@@ -186,4 +186,20 @@ CASES = (
          "dbias"),
     Case(35, "false-comment", "cell", "dWo = r.T @ dy", "dWo = r.T @ dy  # [3, 5]", "dWo"),
 )
+
+# Beyond the catalogue: what the smallest edit of the line says, and what nothing explains.
+OTHERS = (
+    Case(0, "operator", "article", "dprobs = dlogprobs / probs", "dprobs = dlogprobs * probs",
+         "dprobs"),
+    Case(0, "exponent", "article", "-counts_sum**-2", "-counts_sum**-1", "dcounts_sum"),
+    Case(0, "constant", "article", "dbnvar = -0.5 *", "dbnvar = -1.5 *", "dbnvar"),
+    Case(0, "wrong-index", "tokens", "dkept[:, -1]", "dkept[:, 0]", "dkept"),
+    Case(0, "surplus-factor", "article", "(1 - h**2) * dh", "(1 - h**2) * dh * h", "dhpreact"),
+    Case(0, "surplus-term", "article", "db2 = dlogits.sum(0)", "db2 = dlogits.sum(0) + b2", "db2"),
+    Case(0, "term-forgotten", "article", "(bnvar + 1e-5)", "(bnvar)", "dbnvar"),
+    Case(0, "wrong-dtype", "attention", "dWq = y.T @ dq", "dWq = (y.T @ dq).double()", "dWq"),
+    Case(0, "cannot-run", "article", "dW2 = h.T @ dlogits", "dW2 = h @ h @ dlogits", "dW2"),
+    Case(0, "no-known-pattern", "article", "dW2 = h.T @ dlogits",
+         "dW2 = (h.T @ dlogits).sin() + h.sum()", "dW2"),
+)
 # fmt: on

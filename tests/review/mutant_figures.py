@@ -36,8 +36,9 @@ class Figures:
             return f"{n} ({100 * n / max(self.total, 1):.1f} %)"
 
         return (
-            f"{self.total} mutants: detected {share(self.detected)}, right line {share(self.line)}, "
-            f"right cause {share(self.cause)}, wrong cause {share(self.wrong_cause)}"
+            f"{self.total} mutants: detected {share(self.detected)}, "
+            f"right line {share(self.line)}, right cause {share(self.cause)}, "
+            f"wrong cause {share(self.wrong_cause)}"
         )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 OPERATORS = ("+", "-", "*", "/")
-METHODS = {"sum": "mean", "mean": "sum", "argmax": "argmin", "zeros_like": "ones_like", "exp": "log"}
+METHODS = {"sum": "mean", "mean": "sum", "argmax": "argmin", "zeros_like": "ones_like"}
 SIZES = re.compile(r"^\(?(1 ?/ ?)?\(?n( ?- ?1)?\)?\)?$|shape\[|numel")
 
 
@@ -75,7 +75,8 @@ def _tokens(text: str, names: Callable[[str], list[str]]) -> Iterator[Mutant]:
                     codes = ("operator", "precedence", *counts)
                     yield _mutant(put(other), f"{word} to {other}", *codes)
         elif word == "-" and not binary:
-            yield _mutant(put(""), "minus dropped", "sign", "exponent" if before == "**" else "sign")
+            also = ["exponent"] if before == "**" else []
+            yield _mutant(put(""), "minus dropped", "sign", *also)
         elif word == "**":
             yield _mutant(put("*"), "** to *", "operator", "exponent")
         elif word == "@":
@@ -89,7 +90,8 @@ def _tokens(text: str, names: Callable[[str], list[str]]) -> Iterator[Mutant]:
                 codes = ("duplicates-overwritten", "duplicates-overwritten", "overwritten")
             yield _mutant(put("False" if word == "True" else "True"), f"{argument} flipped", *codes)
         elif token.type == tokenize.NAME and before == "." and word in METHODS:
-            codes = ("wrong-count",) if word in ("sum", "mean") else ("operator", "unselected-entries")
+            other = ("operator", "unselected-entries")
+            codes = ("wrong-count",) if word in ("sum", "mean") else other
             yield _mutant(put(METHODS[word]), f"{word} to {METHODS[word]}", *codes)
         elif token.type == tokenize.NAME and before != "." and after not in ("(", "="):
             for other in names(word):
@@ -115,7 +117,8 @@ def _numbers(
     if inside_call:
         for other in ("0", "1", "-1"):
             if other != word:
-                yield _mutant(put(other), f"axis {word} to {other}", "wrong-axis", "row-for-column")
+                codes = ("wrong-axis", "row-for-column")
+                yield _mutant(put(other), f"axis {word} to {other}", *codes)
         return
     if re.search(r"shape\[$", head):
         other = "0" if word == "1" else "1"
@@ -130,7 +133,7 @@ def _numbers(
         if ast.literal_eval(other) == -value:
             also.append("sign")
         if ast.literal_eval(other) == 0:
-            also += ["use-forgotten", "never-written"]  # a term times zero is a term that is not there
+            also += ["use-forgotten", "never-written"]  # a term times zero is none
         yield _mutant(put(other), f"{word} to {other}", *codes, *also)
     if not exponent:
         yield _mutant(put(f"(-{word})"), f"{word} negated", "sign", "constant")
@@ -155,9 +158,10 @@ def _terms(text: str, gradients: Callable[[str], bool]) -> Iterator[Mutant]:
             left, right = part(node.left), part(node.right)
             if isinstance(node.op, (ast.Add, ast.Sub)):
                 dropped = ("use-forgotten", "carry-forgotten", "statistics-constant")
-                small = isinstance(node.right, ast.Constant) or isinstance(node.left, ast.Constant)
-                if small:
-                    dropped = ("bessel", "wrong-count", "constant", "term-forgotten", "local-forgotten")
+                if isinstance(node.right, ast.Constant) or isinstance(node.left, ast.Constant):
+                    # what is left of a sum inside a local derivative
+                    dropped = ("bessel", "wrong-count", "constant", "term-forgotten")
+                    dropped = (*dropped, "local-forgotten")
                 yield _mutant(put(node, left), f"{right} dropped", *dropped)
                 if isinstance(node.op, ast.Add):
                     yield _mutant(put(node, right), f"{left} dropped", *dropped)
@@ -172,7 +176,8 @@ def _terms(text: str, gradients: Callable[[str], bool]) -> Iterator[Mutant]:
                 if isinstance(node.op, ast.Mult):
                     yield _mutant(put(node, right), f"{left} dropped", *_lost(left, gradients))
                 else:
-                    yield _mutant(put(node, f"({right}) / ({left})"), "turned over", "operator", "exponent")
+                    turned = put(node, f"({right}) / ({left})")
+                    yield _mutant(turned, "turned over", "operator", "exponent")
             if isinstance(node.op, ast.MatMult):
                 swapped = put(node, f"{right} @ {left}")
                 yield _mutant(swapped, "operands swapped", "matmul-order")
@@ -193,7 +198,6 @@ def _terms(text: str, gradients: Callable[[str], bool]) -> Iterator[Mutant]:
                     axis = part(node.args[0])
                     codes = ("missing-keepdim", "row-for-column")
                     yield _mutant(put(node, f"{owner}.sum({axis})"), "keepdim dropped", *codes)
-                    codes = ("wrong-axis",)
                 else:
                     yield _mutant(put(node, f"{owner}.sum()"), "over-summed", "wrong-axis")
     yield from _brackets(text)

@@ -1,35 +1,41 @@
-"""Every mistake of the catalogue, planted in networks where it can occur, is named, and no other."""
+"""Every mistake of the catalogue, planted where it can occur, is named, and no other."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from backhand.review import Gradient, Review, review
+from backhand.review import review
+from backhand.review.catalogue import CATALOGUE
+from docs.build_causes import PAGE, blamed, example_text, examples, found
 
-from .cases import CASES, Case
+from .cases import CASES, OTHERS, Case
 from .handmade import handmade
 from .networks import NETWORKS
 
 
-def found(case: Case) -> Review:
-    network = NETWORKS[case.network]
-    assert network.text.count(case.old) == 1, f"{case.old!r} is not one place of {case.network}"
-    text = network.text.replace(case.old, case.new)
-    return review(handmade(network.forward, text, network.inputs))
-
-
-def blamed(outcome: Review) -> list[Gradient]:
-    """What is wrong itself."""
-    return [g for g in outcome.gradients if g.causes and g.last]
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.row}-{c.code}-{c.network}-{c.blamed}")
+@pytest.mark.parametrize(
+    "case", (*CASES, *OTHERS), ids=lambda c: f"{c.row}-{c.code}-{c.network}-{c.blamed}"
+)
 def test_the_mistake_is_named_and_no_other(case: Case) -> None:
     outcome = found(case)
     named = [(g.name, [c.code for c in g.causes]) for g in blamed(outcome)]
     assert named == [(case.blamed, [case.code])], str(outcome)
     assert outcome.ok == (case.code == "false-comment")
+    if case in examples().values():
+        cause = next(g.causes[0] for g in blamed(outcome))
+        assert example_text(case, cause) in PAGE.read_text("utf-8")
+
+
+def test_every_cause_has_an_example_and_every_row_a_case() -> None:
+    assert set(CATALOGUE) == {*examples(), "ties"}
+    rows = {case.row for case in CASES}
+    # ties have inputs of their own, and 36 is no mistake
+    assert rows == set(range(1, 36)) - {24}
+    page = PAGE.read_text("utf-8")
+    for entry in CATALOGUE.values():
+        for said in (entry.title, entry.idea, entry.example):
+            assert said in page, f"run python -m docs.build_causes: {entry.code}"
 
 
 def test_ties_are_a_convention() -> None:

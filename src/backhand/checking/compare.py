@@ -102,15 +102,21 @@ def ulp_distance(a: torch.Tensor, b: torch.Tensor) -> int:
     kind = _INT_OF.get(a.dtype)
     if kind is None or a.numel() == 0:
         return 0
-    lowest = torch.iinfo(kind).min
-
-    def ordered(t: torch.Tensor) -> torch.Tensor:
-        bits = t.contiguous().view(kind).to(torch.int64)
-        return torch.where(bits < 0, lowest - bits, bits)
-
     if a.dtype is torch.float64:
         # differences of 64-bit patterns can overflow: count in floating point
-        gap = (ordered(a).double() - ordered(b).double()).abs().max()
-        exact = (ordered(a) - ordered(b)).abs().max()
+        gap = (_ordered(a).double() - _ordered(b).double()).abs().max()
+        exact = (_ordered(a) - _ordered(b)).abs().max()
         return int(exact) if float(gap) < 2**60 else int(gap)
-    return int((ordered(a) - ordered(b)).abs().max())
+    return int(ulp_distances(a, b).max())
+
+
+def ulp_distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The number of representable values between each two elements, of float32 or less."""
+    return (_ordered(a) - _ordered(b)).abs()
+
+
+def _ordered(t: torch.Tensor) -> torch.Tensor:
+    """Integers that count the values of a floating type in their order."""
+    kind = _INT_OF[t.dtype]
+    bits = t.contiguous().view(kind).to(torch.int64)
+    return torch.where(bits < 0, torch.iinfo(kind).min - bits, bits)

@@ -77,12 +77,12 @@ def on_save(
         )
         for _ in turns:
             while changed():
-                seen = [_stamp(p) for p in watched]
+                seen = _settled(watched)
                 started = time.monotonic()
                 try:
                     status = turn(changed)
                 except Abandoned:
-                    pass
+                    continue  # saved again meanwhile: that text counts
                 except BackhandError as error:
                     status = 2
                     click.echo(f"backhand: {clean(str(error))}", err=True)
@@ -111,6 +111,16 @@ def _stamp(path: Path) -> Stamp | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _settled(paths: Sequence[Path]) -> list[Stamp | None]:
+    """The stamps once they no longer change: a file is emptied before it is written."""
+    stamps = [_stamp(p) for p in paths]
+    while True:
+        time.sleep(_SETTLE_MS / 1000)
+        before, stamps = stamps, [_stamp(p) for p in paths]
+        if before == stamps:
+            return stamps
 
 
 def _sign(file: str, took: float) -> str:

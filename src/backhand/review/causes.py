@@ -24,7 +24,7 @@ from .finders_patterns import (
     unselected,
 )
 from .finders_uses import paths_counted, uses_counted
-from .mend import Mend, sizes_of, smallest
+from .mend import Mend, longhand, sizes_of, smallest
 from .result import CLOSE, Cause
 
 
@@ -50,6 +50,19 @@ def causes_of(evidence: Evidence) -> Found:
     return Found((_unknown(evidence),))
 
 
+def wrong_dtype(e: Evidence) -> Cause | None:
+    """The right numbers in another dtype."""
+    value, truth = e.given.value, e.given.truth
+    if not isinstance(value, torch.Tensor) or truth is None or value.dtype == truth.dtype:
+        return None
+    if value.shape != truth.shape or not all(p.right for p in e.probes):
+        return None
+    kinds = (str(t.dtype).removeprefix("torch.") for t in (value, truth))
+    mine, theirs = kinds
+    said = f"{e.candidate.name} holds {mine}, and {e.candidate.of} holds {theirs}"
+    return Cause("wrong-dtype", said, longhand(e), e.statements[-1].line)
+
+
 def by_edit(e: Evidence) -> Cause | None:
     """The smallest edit that makes the line right, and what kind of mistake it undoes."""
     mend = smallest(e)
@@ -60,7 +73,7 @@ def by_edit(e: Evidence) -> Cause | None:
 
 
 def _meaning(e: Evidence, mend: Mend) -> tuple[str, str]:
-    edit, name, of = mend.edit, e.candidate.name, e.candidate.of
+    edit, of = mend.edit, e.candidate.of
     old, new = mend.old, mend.new
     change = f"In `{mend.before.strip()}`, I expected `{new}` where you wrote `{old}`"
     kind = edit.kind
@@ -162,7 +175,7 @@ def _factor(e: Evidence, mend: Mend, change: str, factor: str) -> tuple[str, str
         code = "wrong-scale" if scaled else "wrong-mask"
         return code, f"{change}: the scale {factor} is missing"
     if isinstance(held, torch.Tensor):
-        if bool((held == 0).any()) and held.unique().numel() <= 3:
+        if bool((held == 0).any()) and torch.unique(held).numel() <= 3:
             return "wrong-mask", f"{change}: the mask {factor} is missing"
         if any(_operand(use.reader, factor) for use in e.uses) and factor != of:
             said = f"{of} is multiplied by {factor} in the forward pass, and so is its gradient"
@@ -176,14 +189,18 @@ def _factor(e: Evidence, mend: Mend, change: str, factor: str) -> tuple[str, str
 
 
 def _sizes_only(factor: str) -> bool:
-    return not re.search(r"(?<![.\w])[A-Za-z_]\w*(?!\w*\.shape)(?!\w)", re.sub(r"\w+\.shape", "", factor))
+    """Whether a factor is made of sizes and numbers."""
+    bare = re.sub(r"\w+\.shape\[-?\d+\]", "", factor)
+    return not re.search(r"[A-Za-z_]\w{1,}", bare.replace("sqrt", "").replace("math", ""))
 
 
 def _masked(e: Evidence) -> bool:
+    """Whether a forward line that reads the value reads a tensor with zeros in it too."""
     for use in e.uses:
         for word in re.findall(r"[^\W\d]\w*", use.reader):
             held = e.probes[0].setting.values.get(word)
-            if isinstance(held, torch.Tensor) and bool((held == 0).any()) and word != e.candidate.of:
+            zeros = isinstance(held, torch.Tensor) and bool((held == 0).any())
+            if zeros and word != e.candidate.of:
                 return True
     return False
 
@@ -217,9 +234,6 @@ def _unknown(e: Evidence) -> Cause:
         shapes = f"shape {list(value.shape)}, {e.candidate.of} {list(truth.shape)}"
         said = f"no known pattern: {e.candidate.name} has {shapes}"
         return Cause("no-known-pattern", said, line=line)
-    if value.dtype != truth.dtype:
-        said = f"{e.candidate.name} holds {value.dtype}, {e.candidate.of} {truth.dtype}"
-        return Cause("wrong-dtype", said, line=line)
     off = torch.nan_to_num((value.double() - truth.double()).abs(), float("inf"))
     place = int(off.reshape(-1).argmax())
     index = [int(i) for i in torch.unravel_index(torch.tensor(place), truth.shape)]
@@ -232,6 +246,7 @@ def _unknown(e: Evidence) -> Cause:
 
 
 FINDERS: tuple[Finder, ...] = (
+    wrong_dtype,
     nothing_written,
     wrong_shape,
     constant_ratio,

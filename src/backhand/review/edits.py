@@ -173,17 +173,15 @@ def operator_edits(s: Source) -> Iterator[Edit]:
             for op, sign in COMPARISONS.items():
                 if op is not type(node.ops[0]):
                     yield s.edit(node, f"{left} {sign} {right}", "mask")
-    for node in s.places:
-        parent = s.parents.get(node)
-        if isinstance(parent, (ast.BinOp, ast.Call, ast.Attribute)) and isinstance(
-            node, (ast.Name, ast.BinOp, ast.Call)
-        ):
-            yield s.edit(node, f"-({s.of(node)})", "sign")
-    for node in ast.walk(s.tree):
-        if isinstance(node, ast.AugAssign) and type(node.op) in (ast.Add, ast.Sub):
-            other = "-=" if isinstance(node.op, ast.Add) else "+="
-            target, value = s.of(node.target), s.of(node.value)
-            yield s.edit(node, f"{target} {other} {value}", "sign")
+    for place in s.places:
+        inside = isinstance(s.parents.get(place), (ast.BinOp, ast.Call, ast.Attribute))
+        if inside and isinstance(place, (ast.Name, ast.BinOp, ast.Call)):
+            yield s.edit(place, f"-({s.of(place)})", "sign")
+    for update in ast.walk(s.tree):
+        if isinstance(update, ast.AugAssign) and type(update.op) in (ast.Add, ast.Sub):
+            other = "-=" if isinstance(update.op, ast.Add) else "+="
+            new = f"{s.of(update.target)} {other} {s.of(update.value)}"
+            yield s.edit(update, new, "sign")
 
 
 def token_edits(s: Source) -> Iterator[Edit]:
@@ -344,13 +342,10 @@ def number_edits(s: Source, others: Sequence[str]) -> Iterator[Edit]:
         if isinstance(node, ast.Name) and isinstance(parent, (ast.BinOp, ast.Call)):
             for text in ("- 1", "+ 1"):
                 yield s.edit(node, f"{node.id} {text}", "count")
-        if (
-            isinstance(node, ast.BinOp)
-            and isinstance(node.op, (ast.Sub, ast.Add))
-            and isinstance(node.right, ast.Constant)
-        ):
-            if node.right.value in (1, 2):
-                yield s.edit(node, s.of(node.left), "count")
+        shifted = isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Sub, ast.Add))
+        if shifted and isinstance(node, ast.BinOp) and isinstance(node.right, ast.Constant):
+            lessened = node.right.value in (1, 2)
+            yield from [s.edit(node, s.of(node.left), "count")] if lessened else []
 
 
 def _number_kind(s: Source, node: ast.expr) -> str:
@@ -430,8 +425,8 @@ def order_edits(s: Source) -> Iterator[Edit]:
         if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.BinOp):
             inner = node.operand
             sign = SIGNS.get(type(inner.op), "+")
-            left, right = s.of(inner.left), s.of(inner.right)
-            yield s.edit(node, f"(-({left})) {sign} ({right})", "parentheses")
+            new = f"(-({s.of(inner.left)})) {sign} ({s.of(inner.right)})"
+            yield s.edit(node, new, "parentheses")
         if not isinstance(node, ast.BinOp):
             continue
         sign = SIGNS.get(type(node.op), "+")

@@ -24,7 +24,7 @@ ALIKE = (
 def storing_edits(s: Source) -> Iterator[Edit]:
     """Adding up repeated indices where an assignment or ``+=`` would keep only the last."""
     for node in ast.walk(s.tree):
-        target = None
+        target: ast.expr | None = None
         if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
             target = node.target
         elif isinstance(node, ast.Assign) and len(node.targets) == 1:

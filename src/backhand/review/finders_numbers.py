@@ -145,7 +145,8 @@ def constant_ratio(e: Evidence) -> Cause | None:
     if kind == "twice":
         if mend is not None and mend.edit.kind in ("constant", "factor", "exponent"):
             return None
-        return caused(e, "added-twice", f"{name} is twice the gradient: a use is counted twice", mend)
+        said = f"{name} is twice the gradient: a use is counted twice"
+        return caused(e, "added-twice", said, mend)
     if mend is not None and mend.edit.kind in ("operator", "parentheses", "name"):
         return None  # the edit says more than the number does
     code = {"count": "wrong-count", "bessel": "bessel", "scale": "wrong-scale"}[kind]

@@ -1,4 +1,4 @@
-"""Finders of well-known mistakes: nothing written, the wrong entries, ties, softmax, a wrong name."""
+"""Finders of well-known mistakes: nothing written, wrong entries, ties, softmax, wrong names."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def rearranged(e: Evidence) -> Cause | None:
     pairs = tensors(e)
     if pairs is None or any(v.shape != t.shape or t.numel() < 4 for v, t in pairs):
         return None
-    if any(t.unique().numel() < t.numel() // 2 for _, t in pairs):
+    if any(torch.unique(t).numel() < t.numel() // 2 for _, t in pairs):
         return None
     for v, t in pairs:
         a, b = v.reshape(-1).sort().values, t.reshape(-1).sort().values

@@ -43,7 +43,8 @@ def coefficients(e: Evidence) -> list[list[float]] | None:
         if len(terms) != len(e.uses):
             return None
         if v.shape != t.shape:
-            if v.dim() != t.dim() or any(a not in (1, b) for a, b in zip(v.shape, t.shape, strict=True)):
+            sizes = zip(v.shape, t.shape, strict=False)
+            if v.dim() != t.dim() or any(a not in (1, b) for a, b in sizes):
                 return None
             v = v.expand(t.shape)  # a use that was not spread yet
         found = fitted(v, terms, p.scale)

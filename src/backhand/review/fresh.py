@@ -24,7 +24,8 @@ def fresh_inputs(reference: Reference, seed: int, resize: bool) -> list[Any] | N
     if sizes is None:
         return None
     generator = torch.Generator().manual_seed(1000 + seed)
-    axes = [n for v in reference.leaves if v.kind != "int" for n in _shape(reference, v.name, sizes)]
+    tensors = [v.name for v in reference.leaves if v.kind != "int"]
+    axes = [n for name in tensors for n in _shape(reference, name, sizes)]
     smallest = min((n for n in axes if n > 1), default=2)
     out: list[Any] = []
     for leaf, value in zip(reference.leaves, reference.inputs, strict=True):

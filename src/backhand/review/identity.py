@@ -100,8 +100,8 @@ def changes_what_is_given(
         fix = f"{first.text.strip()}.clone()" if shared and first is not statement else ""
         return Cause(
             "mutated",
-            f"`{statement.text.strip()}` changes {change.name} in place{how}: every later line that "
-            f"reads {change.name} gets other numbers than the forward pass made",
+            f"`{statement.text.strip()}` changes {change.name} in place{how}: every later line "
+            f"that reads {change.name} gets other numbers than the forward pass made",
             fix,
             statement.line,
         )

@@ -72,6 +72,8 @@ class _Judge:
             self._gradient(s, right, standings)
             for s in standings
             if self.only is None or s.candidate.name in self.only
+            # zeros that are replaced at once were a place to start from, not an attempt
+            if s.candidate.last or not _all_zero(s.given.value)
         ]
         gradients += self._missing({c.of for c in self.attempts})
         return Review(
@@ -96,6 +98,7 @@ class _Judge:
         if not local_right and all(p.right for p in probes):
             probes = tuple(real)
         truth = self.settings.given.gradients.get(of)
+        local_right = local_right and _same_dtype(given.value, truth)
         mine = self.own.at.get((candidate.index, candidate.name))
         if candidate.last:
             mine = self.own.final.get(candidate.name)
@@ -283,7 +286,8 @@ class _Judge:
         )
 
     def _rounding(self, s: _Standing) -> str:
-        return rounding_note(self.reference, s.candidate, s.own, s.local)
+        truth = self.settings.given.gradients.get(s.candidate.of)
+        return rounding_note(self.reference, s.candidate, s.local, s.given.value, truth)
 
     # what was not written
 
@@ -366,6 +370,11 @@ def _compared(value: Any, truth: torch.Tensor | None) -> Comparison:
     return compare(value, truth)
 
 
+def _same_dtype(value: Any, truth: torch.Tensor | None) -> bool:
+    both = isinstance(value, torch.Tensor) and truth is not None
+    return not both or value.dtype == truth.dtype
+
+
 def _all_zero(value: Any) -> bool:
     """Whether zeros were written on purpose: where the truth is zero they are right."""
     return isinstance(value, torch.Tensor) and not bool(value.any())
@@ -382,8 +391,9 @@ def _word(local: Comparison, right: bool, given: Probe) -> str:
     if right:
         return EXACT if local.verdict == SAME_BITS else CLOSE
     value = given.value
-    both = isinstance(value, torch.Tensor) and given.truth is not None
-    return WRONG_SHAPE if both and value.shape != given.truth.shape else WRONG
+    if not isinstance(value, torch.Tensor) or given.truth is None:
+        return WRONG
+    return WRONG_SHAPE if value.shape != given.truth.shape else WRONG
 
 
 __all__ = ["review"]

@@ -155,7 +155,9 @@ def _names(e: Evidence, source: Source) -> list[str]:
         later = e.reference.following(e.candidate.of)
         gradients = e.probes[0].setting.gradients
         out += [
-            e.names.label(of) for of, g in gradients.items() if g is not None and of not in later
+            e.names.label(of)
+            for of, g in gradients.items()
+            if g is not None and of not in later and g.dim() + len(e.names.outputs) > 1
         ]
         aliases = list(e.names.aliases)
         e.cache["names"] = list(dict.fromkeys((*out, *aliases)))
@@ -233,9 +235,10 @@ def sizes_of(e: Evidence) -> list[tuple[str, list[int]]]:
     known = {text for text, _ in out}
     for name, held in e.probes[0].setting.values.items():
         if type(held) is int and held > 1 and name not in known:
-            values = [p.setting.values.get(name) for p in e.probes]
-            if all(type(v) is int for v in values):
-                out.append((name, values))
+            everywhere = [p.setting.values.get(name) for p in e.probes]
+            counts = [v for v in everywhere if isinstance(v, int)]
+            if len(counts) == len(everywhere):
+                out.append((name, counts))
     return out
 
 

@@ -22,7 +22,6 @@ from ..emit.listing import print_backward, print_forward, printed_name
 from ..emit.python import Line
 from ..longhand import Namer, backward, expand_plain, recompute
 
-
 # Operators that pick the largest or smallest entries, at whose ties a convention decides.
 MAXIMA = frozenset({"amax", "amin", "max", "min", "max_dim", "min_dim"})
 
@@ -264,7 +263,7 @@ class Reference:
     def paths(
         self, of: str, read: Sequence[str], setting: Setting, most: int = 16
     ) -> dict[str, torch.Tensor]:
-        """What each path from the gradients ``read`` back to ``of`` brings, by what it goes through.
+        """What each path from the gradients ``read`` back to ``of`` brings, by what is on it.
 
         A path takes one use at every gradient on the way that has several. Empty where there are
         more than ``most``.

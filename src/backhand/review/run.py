@@ -77,10 +77,11 @@ class _InDouble(ast.NodeTransformer):
 @lru_cache(maxsize=4096)
 def compiled(text: str, double: bool) -> CodeType:
     """A statement's code; its text may stand indented in the person's file."""
-    tree = ast.parse(textwrap.dedent(text))
-    if double:
-        tree = ast.fix_missing_locations(_InDouble().visit(tree))
-    return compile(tree, "<handwritten>", "exec")
+    text = textwrap.dedent(text)
+    if double and "float" in text:
+        tree = ast.fix_missing_locations(_InDouble().visit(ast.parse(text)))
+        return compile(tree, "<handwritten>", "exec")
+    return compile(text, "<handwritten>", "exec")
 
 
 @contextmanager
@@ -184,7 +185,8 @@ def run_sequence(
             for k, v in tensors.items()
         }
     final = {k: v for k, v in space.items() if names.of(k) is not None}
-    unseen = any(g.changed(True) and not any(c.name == k for c in changes) for k, g in given.items())
+    told = {c.name for c in changes}
+    unseen = any(g.changed(True) for k, g in given.items() if k not in told)
     if unseen and not thorough:
         return run_sequence(handwritten, names, setting, thorough=True)
     return OwnRun(final, at, seen, errors, tuple(changes))
@@ -231,7 +233,8 @@ def run_alone(
     for i, changed in zip(order, statements, strict=True):
         original = handwritten.statements[i]
         text = changed if isinstance(changed, str) else changed.text
-        reads = original.reads if not isinstance(changed, str) else _loaded(text)
+        code = compiled(text, double)
+        reads = _loaded(code) if isinstance(changed, str) else original.reads
         for name in reads:
             if name in chain:
                 continue
@@ -246,7 +249,7 @@ def run_alone(
             if name not in chain and name in base:
                 space[name] = copied(base[name])
         try:
-            exec(compiled(text, double), space)
+            exec(code, space)
         except Exception as error:
             return Alone(None, tuple(steps), error, i)
         for name in original.writes:
@@ -257,7 +260,10 @@ def run_alone(
     return Alone(steps[-1] if steps else None, tuple(steps))
 
 
-@lru_cache(maxsize=4096)
-def _loaded(text: str) -> tuple[str, ...]:
-    tree = ast.parse(textwrap.dedent(text))
-    return tuple({n.id for n in ast.walk(tree) if isinstance(n, ast.Name)})
+def _loaded(code: CodeType) -> set[str]:
+    """Every name that a statement may read, inside comprehensions and lambdas too."""
+    found = set(code.co_names)
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            found |= _loaded(inner)
+    return found

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ...capture.target import find, load_module, load_target, split_target
 from ...errors import BackhandError, InputError
 from ..handwritten import Handwritten
@@ -86,7 +88,9 @@ def _functions(
         backward = find(load_module(file), "backward", file)
     else:
         backward = _beside(target.forward, "backward", file)
-    return from_function(target.forward, backward, _positional(target.args, target.kwargs), file)
+    return from_function(
+        target.forward, backward, _positional(target.forward, target.args, target.kwargs), file
+    )
 
 
 def _beside(forward: Callable[..., Any], name: str, file: str) -> Any:
@@ -99,8 +103,18 @@ def _same_place(a: str, b: str) -> bool:
     return Path(a).exists() and Path(a).resolve() == Path(b).resolve()
 
 
-def _positional(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (*args, *kwargs.values())
+def _positional(
+    forward: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """The inputs in the order of the forward pass's parameters."""
+    if not kwargs:
+        return tuple(args)
+    called = forward.forward if isinstance(forward, torch.nn.Module) else forward
+    bound = inspect.signature(called).bind(*args, **kwargs)
+    if bound.kwargs:
+        names = ", ".join(bound.kwargs)
+        raise InputError(f"a review gives inputs by position: let the forward pass take {names} so")
+    return bound.args
 
 
 def _class(
@@ -119,7 +133,7 @@ def _class(
     if forward is not None or has_forward:
         target = load_target(forward or f"{file}:forward", inputs, sizes)
         reference = target.forward
-        given = _positional(target.args, target.kwargs)
+        given = _positional(target.forward, target.args, target.kwargs)
         if forward is None or _same_place(split_target(forward)[0], file):
             kind = _beside(reference, names[0], file)
         else:
@@ -155,7 +169,7 @@ def _lines(
 ) -> Handwritten:
     """A file of gradient lines whose forward pass stands elsewhere."""
     target = load_target(forward, inputs, sizes)
-    given = _positional(target.args, target.kwargs)
+    given = _positional(target.forward, target.args, target.kwargs)
     return from_lines(source, target.forward, given)
 
 
