@@ -14,6 +14,7 @@ import importlib.machinery
 import importlib.util
 import inspect
 import itertools
+import linecache
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,11 +154,18 @@ def _load_file(path: Path, shown: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise InputError(f"{shown} cannot be loaded as Python: give a file that ends in .py")
     _check_text(path, shown)
+    linecache.checkcache(str(path))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     with _problems_of(shown):
         try:
-            spec.loader.exec_module(module)
+            # from its text: a cached translation is told from the file by whole seconds only, and a
+            # file that is being worked on may be saved twice in one
+            if isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+                code = spec.loader.source_to_code(path.read_bytes(), str(path))
+                exec(code, module.__dict__)
+            else:
+                spec.loader.exec_module(module)
         except BaseException as error:
             sys.modules.pop(name, None)
             if isinstance(error, ImportError) and "relative import" in str(error):

@@ -24,6 +24,7 @@ COMMANDS = {
     "derive": "Write the backward pass of a forward pass.",
     "verify": "Check every gradient against autograd: exact, close or wrong.",
     "check": "Review a backward pass written by hand.",
+    "practice": "Exercises in writing backward passes by hand.",
     "train": "Train the article's network on the derived backward pass.",
     "ops": "List the supported operators.",
 }

@@ -23,16 +23,30 @@ Stamp = tuple[int, int, int]
 
 
 def watch_file(file: str, options: Mapping[str, Any], show: Callable[[Review], None]) -> int:
-    """Review ``file`` now and after each save, until interrupted; the last review's exit status.
+    """Review ``file`` now and after each save, until interrupted; the last review's exit status."""
+    from .check import reviewed
 
-    It may be gone for a while (editors that save by renaming), or be no Python for the moment:
-    that is said, and the watch goes on.
+    def turn(abandoned: Callable[[], bool]) -> int:
+        review = reviewed(file, {**options, "abandoned": abandoned})
+        show(review)
+        return 0 if review.ok else 1
+
+    return on_save(file, turn, [options.get("forward"), options.get("inputs")])
+
+
+def on_save(
+    file: str, turn: Callable[[Callable[[], bool]], int], others: Sequence[str | None] = ()
+) -> int:
+    """Do ``turn`` now and after each save of ``file``, until interrupted; its last exit status.
+
+    The file may be gone for a while (editors that save by renaming), or be no Python for the
+    moment: that is said, and the watch goes on. ``turn`` is given a function that says whether the
+    file has changed again. ``others`` are ``FILE:FUNCTION``s whose files are watched too.
     """
     from watchfiles import watch
 
     from ..review.isolated import Abandoned
     from ..review.outcome import warm_up
-    from .check import reviewed
 
     path = Path(file)
     if path.is_dir() or not path.parent.is_dir():
@@ -41,7 +55,7 @@ def watch_file(file: str, options: Mapping[str, Any], show: Callable[[Review], N
         )
     if not path.exists():
         raise InputError(f"there is no file {file}")
-    watched = _watched(path, options)
+    watched = _watched(path, others)
     status = 2
     seen: list[Stamp | None] = []
     warm = False
@@ -66,9 +80,7 @@ def watch_file(file: str, options: Mapping[str, Any], show: Callable[[Review], N
                 seen = _settled(watched)
                 started = time.monotonic()
                 try:
-                    review = reviewed(file, {**options, "abandoned": changed})
-                    show(review)
-                    status = 0 if review.ok else 1
+                    status = turn(changed)
                 except Abandoned:
                     continue  # saved again meanwhile: that text counts
                 except BackhandError as error:
@@ -84,11 +96,11 @@ def watch_file(file: str, options: Mapping[str, Any], show: Callable[[Review], N
     return status
 
 
-def _watched(path: Path, options: Mapping[str, Any]) -> list[Path]:
+def _watched(path: Path, others: Sequence[str | None]) -> list[Path]:
     """The file, and those that its forward pass and its inputs come from."""
-    others = [str(options.get(name) or "").rpartition(":")[0] for name in ("forward", "inputs")]
+    places = [(other or "").rpartition(":")[0] for other in others]
     files = [path.absolute()]
-    files += [Path(o).absolute() for o in others if o and Path(o).is_file()]
+    files += [Path(p).absolute() for p in places if p and Path(p).is_file()]
     return list(dict.fromkeys(files))
 
 

@@ -117,7 +117,9 @@ def _unfold(c: Context) -> Gradients:
 @plain("unfold_backward")
 def _unfold_backward(g: Var, input_sizes: tuple[Dim, ...], dim: int, size: int, step: int) -> Var:
     # element k of window w is x[w * step + k]
-    starts = op.arange(0, g.shape[dim], device=g) * step
+    starts = op.arange(0, g.shape[dim], device=g)
+    if step != 1:
+        starts = starts * step
     places = op.unsqueeze(starts, 1) + op.arange(0, size, device=g)
     last = g.rank - 1
     if dim + 1 != last:

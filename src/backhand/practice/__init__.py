@@ -1,0 +1,1 @@
+"""Exercises in writing backward passes by hand, and worksheets of anybody's forward pass."""
