@@ -101,7 +101,7 @@ SIGNS: dict[str, tuple[str, bool]] = {
     "\\infty": ("∞", False), "'": ("′", False), ".": (".", False), "\\ldots": ("…", False),
 }  # fmt: skip
 LARGE = ("\\sum", "\\prod", "\\int")
-_SPACES = {"\\,", "\\ ", "\\;", "\\quad", "\\textstyle"}
+_SPACES = {"\\left", "\\right", "\\,", "\\ ", "\\;", "\\quad", "\\textstyle"}
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[^\W\d_]+\d*|\d+(?:\.\d+)?(?:e[+-]?\d+)?|\s+|.", re.DOTALL)
 
 

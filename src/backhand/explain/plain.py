@@ -53,10 +53,26 @@ def _text(item: Item) -> str:
 def _bracketed(item: Item, free: str = "") -> str:
     """In brackets unless it is one thing (or a product, where ``free`` has its sign)."""
     text = _text(item)
-    if not isinstance(item, Row):
+    if not isinstance(item, Row) or _is_group(item):
         return text
     signs = {SIGNS[i.tex][0] for i in item.items if isinstance(i, Sign)}
     return text if free and not signs & set("+−/=<>≤≥") else f"({text})"
+
+
+def _is_group(row: Row) -> bool:
+    """Whether one pair of brackets holds everything."""
+    depth = 0
+    for k, item in enumerate(row.items):
+        core = _core(item)
+        if isinstance(core, Sign):
+            depth += (core.tex in "([") - (core.tex in ")]")
+        if depth == 0:
+            return k == len(row.items) - 1
+    return False
+
+
+def _core(item: Item) -> Item:
+    return item.base if isinstance(item, Script) else item
 
 
 def _row(row: Row) -> str:
@@ -89,6 +105,9 @@ def _word(item: Item) -> bool:
 
 def _factors(before: Item, item: Item) -> bool:
     """Whether two things stand side by side as factors do, and need something between them."""
+    core = _core(item)
+    if isinstance(core, Sign) and core.tex in (")", "]", "\\rfloor", "\\rVert", "|", "\\}", ","):
+        return False
     if isinstance(before, Word) or isinstance(item, Word):
         if isinstance(before, Sign):
             return before.tex in (")", "]")
@@ -131,7 +150,8 @@ def _script(item: Script) -> str:
     if item.sup is not None:
         sup = _text(item.sup)
         small = _raised(sup, _ABOVE)
-        base += small or (f"^({sup})" if len(sup) > 1 else f"^{sup}")
+        bare = len(sup) == 1 or sup.replace(".", "").isdigit()
+        base += small or (f"^{sup}" if bare else f"^({sup})")
     return base
 
 
