@@ -60,14 +60,13 @@ class Source:
     @cached_property
     def of_gradient(self) -> dict[str, str]:
         """Whose gradient a backward value is, unfinished ones included."""
-        labels = {g.var: of for of, g in self.gradients.items() if g.var is not None}
         # several values may have one gradient between them: the author's name goes first
-        ranked = sorted(
-            self.backward.gradients.items(), key=lambda i: self.values[i[0]].var is None
-        )
+        ranked = sorted(self.gradients.items(), key=lambda i: self.values[i[0]].var is None)
         found: dict[str, str] = {}
+        labels: dict[str | None, str] = {}
         for of, g in ranked:
-            found.setdefault(g, of)
+            found.setdefault(g.name, of)
+            labels.setdefault(g.var, of)
         for value in self.backward.program.values():
             if value.name not in self.values and value.var and value.var in labels:
                 found.setdefault(value.name, labels[value.var])

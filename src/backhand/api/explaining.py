@@ -1,0 +1,108 @@
+"""``explain``: what a derivation knows of a gradient, handed to the layer that words it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from ..capture import holds_at
+from ..emit.layout import broken
+from ..emit.listing import shape_text
+from ..emit.python import Line
+from ..errors import InputError
+from ..explain import Closed, Explanations, Source, explained
+from ..program.ir import Value
+
+if TYPE_CHECKING:
+    from .text import Derivation
+
+
+def explain(derivation: Derivation, name: str | None, numbers: bool) -> Explanations:
+    """Explanations of one gradient by its name or its value's, or of all."""
+    source = source_of(derivation)
+    values = source.explained()
+    title = f"The backward pass of {derivation.name}"
+    if name is not None:
+        known = {source.gradient_name(v): v for v in values}
+        known |= {source.name(v): v for v in values}
+        wanted = name.strip()
+        if wanted not in known:
+            raise InputError(_unknown(wanted, known, source, derivation))
+        values = [known[wanted]]
+        title = f"{source.gradient_name(values[0])} in {derivation.name}"
+    return Explanations(title, tuple(explained(source, v, numbers) for v in values))
+
+
+def source_of(derivation: Derivation) -> Source:
+    """The programs of a derivation with what the layers around know of them."""
+    captured = derivation.captured
+    return Source(
+        captured.program,
+        derivation._expanded,
+        derivation._namer.forward,
+        _code(derivation),
+        lambda sizes: holds_at(captured, sizes),
+        lambda value: closed(derivation, value),
+    )
+
+
+def closed(derivation: Derivation, value: str) -> Closed | None:
+    """The closed form of a value's gradient, where the shorthand has one."""
+    for region in derivation.regions:
+        if not region.lines or len(region.given) != 1:
+            continue
+        made = derivation._expanded.gradients.get(value)
+        if made not in {v.name for v in region.targets}:
+            continue
+        given = region.given[0].name
+        of = next((k for k, v in derivation._expanded.gradients.items() if v == given), None)
+        if of is None:
+            continue
+        found = derivation.closed_form(value, of)
+        return Closed(found.source.strip(), found.given, found.proof) if found.found else None
+    return None
+
+
+def _code(derivation: Derivation) -> dict[str, str]:
+    """The lines of longhand that make each gradient, with the temporaries that they read."""
+    listing = derivation.longhand
+    labels = {v.var for v in derivation.captured.program.values() if v.var is not None}
+    out: dict[str, str] = {}
+    backward = derivation._plain
+    named = {v.name: v for v in (*backward.program.values(), *backward.upstream)}
+    of_label = {
+        named[g].var or g: of for of, g in backward.gradients.items() if of in labels and g in named
+    }
+    made = {t: line for line in listing.lines for t in line.targets if t not in of_label}
+    for label, of in of_label.items():
+        lines: list[str] = []
+        for line in listing.lines:
+            if label not in line.targets:
+                continue
+            before = [_broken(made[r], derivation) for r in line.reads if r in made]
+            lines += [*dict.fromkeys(before), _broken(line, derivation)]
+        if lines:
+            out[of] = "\n".join(lines)
+    return out
+
+
+def _broken(line: Line, derivation: Derivation) -> str:
+    shape = line.assigns[-1].shape if line.assigns else ()
+    comment = f"  # {shape_text(shape, derivation.symbols)}" if shape else "  # scalar"
+    return "\n".join(broken(line.text, 76, comment))
+
+
+def _unknown(name: str, known: dict[str, Value], source: Source, derivation: Derivation) -> str:
+    forward = {v.var for v in derivation.captured.program.values() if v.var is not None}
+    bare = name.removeprefix("d")
+    if name in forward or bare in forward:
+        which = name if name in forward else bare
+        return f"{which} has no gradient: nothing differentiable leads from it to an output"
+    near = difflib.get_close_matches(name, known, 3)
+    if near:
+        return f"there is no gradient of {name!r}: did you mean {' or '.join(near)}?"
+    names = ", ".join(source.gradient_name(v) for v in source.explained())
+    return f"there is no gradient of {name!r}: there are {names}"
+
+
+__all__ = ["closed", "explain", "source_of"]
