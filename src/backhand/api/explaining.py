@@ -11,10 +11,18 @@ from ..emit.listing import shape_text
 from ..emit.python import Line
 from ..errors import InputError
 from ..explain import Closed, Explanations, Source, explained
+from ..explain.source import cone
 from ..program.ir import Value
+from ..program.ops import get_op
+from ..shorthand import Region
 
 if TYPE_CHECKING:
     from .text import Derivation
+
+
+# A closed form that takes the place of fewer lines of longhand says nothing that they do not.
+WORTH = 3
+WIDTH = 76
 
 
 def explain(derivation: Derivation, name: str | None, numbers: bool) -> Explanations:
@@ -48,19 +56,42 @@ def source_of(derivation: Derivation) -> Source:
 
 def closed(derivation: Derivation, value: str) -> Closed | None:
     """The closed form of a value's gradient, where the shorthand has one."""
+    if not _may_end_a_region(derivation, value):
+        return None
     for region in derivation.regions:
         if not region.lines or len(region.given) != 1:
             continue
         made = derivation._expanded.gradients.get(value)
-        if made not in {v.name for v in region.targets}:
+        target = next((v for v in region.targets if v.name == made), None)
+        if target is None or _lines(derivation, region, target) < WORTH:
             continue
         given = region.given[0].name
         of = next((k for k, v in derivation._expanded.gradients.items() if v == given), None)
         if of is None:
             continue
         found = derivation.closed_form(value, of)
-        return Closed(found.source.strip(), found.given, found.proof) if found.found else None
+        if not found.found:
+            return None
+        statement = "\n".join(broken(found.proof.statement, WIDTH))
+        return Closed(found.source.strip(), found.given, statement, found.proof)
     return None
+
+
+def _may_end_a_region(derivation: Derivation, value: str) -> bool:
+    """Whether a closed form could end here; looking for one takes seconds, and saying no none."""
+    program = derivation._expanded.program
+    made = derivation._expanded.gradients.get(value)
+    if made in {v.name for v in program.outputs}:
+        return True
+    readers = [n for n in program.nodes() if made in {v.name for v in n.operands()}]
+    return any(get_op(n.op).kind not in ("elementwise", "reduction") for n in readers)
+
+
+def _lines(derivation: Derivation, region: Region, target: Value) -> int:
+    """How many lines of longhand a closed form of this gradient takes the place of."""
+    made = {o.name for node in cone(list(region.nodes), [target]) for o in node.outs}
+    steps = derivation._expanded.program.steps
+    return sum(any(o.name in made for node in s.nodes for o in node.outs) for s in steps)
 
 
 def _code(derivation: Derivation) -> dict[str, str]:
@@ -89,7 +120,7 @@ def _code(derivation: Derivation) -> dict[str, str]:
 def _broken(line: Line, derivation: Derivation) -> str:
     shape = line.assigns[-1].shape if line.assigns else ()
     comment = f"  # {shape_text(shape, derivation.symbols)}" if shape else "  # scalar"
-    return "\n".join(broken(line.text, 76, comment))
+    return "\n".join(broken(line.text, WIDTH, comment))
 
 
 def _unknown(name: str, known: dict[str, Value], source: Source, derivation: Derivation) -> str:

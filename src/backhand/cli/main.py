@@ -22,6 +22,7 @@ from .text import clean, silence_stdout
 COMMANDS = {
     "tour": "The article from end to end: every gradient checked, then training.",
     "derive": "Write the backward pass of a forward pass.",
+    "explain": "Explain a gradient: uses, shapes, local gradients, a tiny case, proofs.",
     "verify": "Check every gradient against autograd: exact, close or wrong.",
     "train": "Train the article's network on the derived backward pass.",
     "ops": "List the supported operators.",

@@ -104,7 +104,7 @@ def _sum(source: Source, value: Value, readings: Sequence[Reading]) -> list[Bloc
         found = part(reading)
         ups = [gradient(source.gradient_name(source.values[o.name])) for o in reading.outputs]
         upstream = tuple(s for k, up in enumerate(ups) for s in (*spans(", " if k else ""), up))
-        gives = spans(math(found[1])) if found is not None else spans("see below")
+        gives = spans(math(_given(reading) if found is None else found[1]))
         rows.append((spans(code(_line(reading))), upstream, gives))
     head = (spans("read by"), spans("upstream"), spans("gives"))
     return [
@@ -114,6 +114,11 @@ def _sum(source: Source, value: Value, readings: Sequence[Reading]) -> list[Bloc
         ),
         Table(head, tuple(rows)),
     ]  # fmt: skip
+
+
+def _given(reading: Reading) -> str:
+    """What a reading gives, by the rule's formula, where index notation has no words for it."""
+    return local_gradient(reading.source, reading.uses[-1]).product
 
 
 def _use(reading: Reading, numbers: bool) -> list[Block]:
@@ -147,7 +152,7 @@ def _shapes(reading: Reading) -> Table:
     values: dict[str, tuple[str, Value]] = {}
     for node in reading.path:
         for v in node.operands():
-            if v.dtype != "none":
+            if v.dtype != "none" and (v.var is not None or v.name == reading.value.name):
                 values.setdefault(v.name, (source.name(v), v))
     made = {o.name for node in reading.path for o in node.outs}
     inside = {n for n in made if n not in {o.name for o in reading.outputs}}
@@ -176,7 +181,7 @@ def _locals(reading: Reading) -> tuple[Table, dict[str, str]]:
             local: Local = local_gradient(source, use)
             letters |= dict(local.letters)
             line = _line(reading) if single else spelled(source, node)
-            own = spans("(in the product)") if local.whole else spans(math(local.tex))
+            own = spans("with the upstream at once") if local.whole else spans(math(local.tex))
             rows.append((spans(code(line)), own, spans(math(local.product))))
     head = (spans("forward"), spans("local gradient"), spans("upstream × local"))
     return Table(head, tuple(rows)), letters
@@ -211,16 +216,16 @@ def _spread(reading: Reading) -> list[Block]:
 
 def _notes(reading: Reading) -> list[Block]:
     """What happens at kinks, ties and edges."""
-    said: dict[str, None] = {}
+    said: dict[tuple[str, str], None] = {}
     for node in reading.path:
         for use in (u for u in reading.source.backward.trail if u.node is node):
             if use.ties:
-                said[f"{use.ties[0].upper()}{use.ties[1:]}."] = None
+                said["Where elements compete", use.ties] = None
             if use.exactness == "almost everywhere":
-                said["The gradient is the one that holds almost everywhere."] = None
+                said["Exactness", "the gradient holds almost everywhere"] = None
             if use.domain:
-                said[f"{use.domain[0].upper()}{use.domain[1:]}."] = None
-    return [para(text) for text in said]
+                said["At the edges", use.domain] = None
+    return [para(strong(f"{title}: "), f"{text}.") for title, text in said]
 
 
 def _closed(name: str, closed: Closed) -> Section:
@@ -228,18 +233,18 @@ def _closed(name: str, closed: Closed) -> Section:
                  " taken together has a closed form:")  # fmt: skip
     return Section(
         spans("In closed form"),
-        (intro, Code(closed.source), para("Why it holds:"), proof(closed.proof)),
+        (intro, Code(closed.source), para("Why it holds:"), proof(closed.proof, closed.statement)),
     )
 
 
-def proof(found: FoundProof) -> Proof:
+def proof(found: FoundProof, statement: str) -> Proof:
     """A proof of the algebra as a block."""
     return Proof(
         words(found.given),
         tuple(lemma.latex for lemma in found.lemmas),
         tuple(words(text) for text in found.assumptions),
         tuple(ProofLine(step.latex.replace("&", ""), step.through) for step in found.steps),
-        found.statement,
+        statement,
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from ..algebra import read_index
 from ..algebra.coefficients import Coefficient
-from ..algebra.expr import Expr
+from ..algebra.expr import Expr, Mono
 from ..algebra.normal import ZERO
 from ..algebra.read import Reader, Unreadable, leaf
 from ..errors import ProgramError
@@ -24,10 +25,10 @@ LETTERS = "ijklmpqr"
 class _Notation(Notation):
     """As proofs are written, with small numbers as decimals."""
 
-    def _number(self, c: Coefficient) -> str:
-        if c.is_Rational and c.q > 99:
-            return number_tex(float(c))
-        return super()._number(c)
+    def _product(self, mono: Mono, c: Coefficient, letters: Mapping[str, str]) -> tuple[str, int]:
+        if not mono.factors and c.is_Rational and c.q > 99:
+            return number_tex(float(c)), 1
+        return super()._product(mono, c, letters)
 
 
 def renamed(left: str, right: str) -> tuple[str, str]:

@@ -11,7 +11,20 @@ from ..program.invoke import DTYPE_PARAMS
 from ..program.ir import Node, Value
 from ..program.ops import INFIX, PREFIX, RESULT_FIELDS, get_op
 from ..program.sizes import Scalar, Size, number_text, size_text
-from .notation import Item, Name, Num, Row, Script, Sign, names, parse, substituted, to_tex, words
+from .notation import (
+    Fraction,
+    Item,
+    Name,
+    Num,
+    Row,
+    Script,
+    Sign,
+    names,
+    parse,
+    substituted,
+    to_tex,
+    words,
+)
 from .source import Source
 
 LETTERS = "ijklmpqr"
@@ -141,12 +154,22 @@ def _times(upstream: Item, local: Item) -> Item:
         return upstream
     if local == Num("0"):
         return local
-    items = _flat((local,))
-    if items[:2] == [Sign("-"), Num("1")] and len(items) == 2:
-        return Row((Sign("-"), upstream))
-    open_sum = any(isinstance(i, Sign) and i.tex in ("+", "-", "=") for i in _outermost(local))
-    factor = Row((Sign("("), local, Sign(")"))) if open_sum else local
-    return Row((upstream, Sign("\\cdot"), factor))
+    if isinstance(local, Fraction) and local.top == Num("1"):
+        return Fraction(upstream, local.bottom)
+    items = list(local.items) if isinstance(local, Row) else [local]
+    if isinstance(items[0], Row):
+        items = [*items[0].items, *items[1:]]
+    minus: tuple[Item, ...] = ()
+    signs = [i for i in _outermost(Row(tuple(items[1:]))) if isinstance(i, Sign)]
+    is_sum = any(i.tex in ("+", "-", "=") for i in signs)
+    if items[0] == Sign("-") and not is_sum:
+        minus, items = (Sign("-"),), items[1:]
+    if is_sum:
+        return Row((upstream, Sign("\\cdot"), Sign("("), *items, Sign(")")))
+    if items[0] == Num("1"):  # 1/x and 1 · x: the upstream takes the one's place
+        rest = items[1:] if items[1:2] == [Sign("/")] else [Sign("\\cdot"), *items[1:]]
+        return Row((*minus, upstream, *(rest if items[1:] else ())))
+    return Row((*minus, upstream, Sign("\\cdot"), *items))
 
 
 def _outermost(item: Item) -> list[Item]:

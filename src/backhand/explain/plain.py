@@ -55,7 +55,9 @@ def _bracketed(item: Item, free: str = "") -> str:
     text = _text(item)
     if not isinstance(item, Row) or _is_group(item):
         return text
-    signs = {SIGNS[i.tex][0] for i in item.items if isinstance(i, Sign)}
+    if [i.tex for i in item.items[:1] if isinstance(i, Sign)] == ["\\partial"]:
+        return text
+    signs = {SIGNS[i.tex][0] for i in _outside(item) if isinstance(i, Sign)}
     return text if free and not signs & set("+−/=<>≤≥") else f"({text})"
 
 
@@ -69,6 +71,20 @@ def _is_group(row: Row) -> bool:
         if depth == 0:
             return k == len(row.items) - 1
     return False
+
+
+def _outside(row: Row) -> list[Item]:
+    """What stands outside of all brackets."""
+    depth, out = 0, []
+    for item in row.items:
+        core = _core(item)
+        if isinstance(core, Sign) and core.tex in ")]":
+            depth -= 1
+        if depth == 0:
+            out.append(item)
+        if isinstance(core, Sign) and core.tex in "([":
+            depth += 1
+    return out
 
 
 def _core(item: Item) -> Item:

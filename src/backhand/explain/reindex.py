@@ -20,7 +20,10 @@ from .source import Reading, Source
 from .tiny import PICKS, Move, Tiny
 from .versions import versions
 
-RULE = r"y_{i} = x_{\sigma(i)} \Rightarrow dx_{j} = \sum_{i : \sigma(i) = j} dy_{i}"
+RULE = (
+    r"\mathrm{y}_{i} = \mathrm{x}_{\sigma(i)} \Rightarrow "
+    r"\mathrm{dx}_{j} = \sum_{i : \sigma(i) = j} \mathrm{dy}_{i}"
+)
 LETTERS = "ijklmpqr"
 MOST_ROWS = 12
 

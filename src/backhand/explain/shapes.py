@@ -71,23 +71,23 @@ def _summed(
     what: list[str | Span] = [
         strong("De-broadcast. "),
         "An element that is read many times gets the sum of all that comes back to it: the sum "
-        f"over {_axes(axes, 'axis', 'axes')}. ",
+        f"over {_axes(axes, 'axis', 'axes')}, ",
     ]
     if stretched and not added:
         flat = [source.size(d) for k, d in enumerate(operand.shape) if k not in stretched]
         without = f"[{', '.join(flat)}]" if flat else "no axes"
         return [
-            *what, code(f".sum({dim}, keepdim=True)"), " with keepdim, because ", code(x),
-            f" has that axis too, with size 1; without keepdim the sum would have "
-            f"{'the shape ' if flat else ''}{without} instead of {shape}.",
+            *what, code(f".sum({dim}, keepdim=True)"), ". It keeps what it sums over, as an axis "
+            "of size 1 (", code("keepdim"), "), because ", code(x), " has that axis too: without "
+            f"it the sum would have {'the shape ' if flat else ''}{without} instead of {shape}.",
         ]  # fmt: skip
     if not stretched:
         return [
-            *what, code(f".sum({dim})"), " without keepdim, because ", code(x),
-            " has no such axis: with keepdim the sum would have one axis more than ", code(x), ".",
+            *what, code(f".sum({dim})"), ". There is no ", code("keepdim"), ", because ", code(x),
+            " has no such axis: with it the sum would have one axis more than ", code(x), ".",
         ]  # fmt: skip
     return [
-        *what, code(f".sum({dim}, keepdim=True)"), " keeps the axes of size 1 that ", code(x),
+        *what, code(f".sum({dim}, keepdim=True)"), ". It keeps the axes of size 1 that ", code(x),
         f" has; the new ones in front are then dropped, for the shape {shape}.",
     ]  # fmt: skip
 

@@ -23,6 +23,7 @@ class Closed:
 
     source: str
     given: str
+    statement: str
     proof: Proof
 
 

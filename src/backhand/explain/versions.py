@@ -9,6 +9,7 @@ import torch
 from ..program.ir import Node, Value
 from .blocks import Block, Code, Equation, Matrix, Section, code, para, spans
 from .cells import number_tex
+from .notation import texname
 from .source import Source
 
 INDICES = (1, 0, 3, 0)
@@ -40,16 +41,16 @@ def versions(source: Source, node: Node, dx: str, dy: str) -> list[Block]:
                     "Rows 1, 2, 3, 4 arrive from above. Index 0 occurs twice, so row 0 has two "
                     "readers, and its gradient is 2 + 4 = 6."
                 ),
-                Equation((_column(upstream, dy),)),
+                Equation(_column(upstream, dy)),
                 para("Wrong: an assignment to a repeated index keeps only one of the sums."),
                 Code(wrong, "example"),
-                Equation((_column(results[wrong], dx),)),
+                Equation(_column(results[wrong], dx)),
                 para("Right, reader by reader:"),
                 Code(loop, "example"),
-                Equation((_column(results[loop], dx),)),
+                Equation(_column(results[loop], dx)),
                 para("Right, in one call that adds up repeats:"),
                 Code(added, "example"),
-                Equation((_column(results[added], dx),)),
+                Equation(_column(results[added], dx)),
             ),
         )
     ]
@@ -101,9 +102,9 @@ def _run(text: str, x: str, by: str, dx: str, dy: str, nested: int) -> list[list
     return found
 
 
-def _column(values: list[list[float]], name: str) -> Matrix:
+def _column(values: list[list[float]], name: str) -> tuple[str, Matrix]:
     cells = tuple(tuple(number_tex(v) for v in row) for row in values)
-    return Matrix(cells, name, "gradient")
+    return f"{texname(name)} =", Matrix(cells, role="gradient")
 
 
 __all__ = ["versions"]

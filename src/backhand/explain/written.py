@@ -10,6 +10,7 @@ import torch
 from ..program.ops import get_op
 from .blocks import Block, Equation, Formula, Matrix, Section, Span, code, math, para, spans
 from .cells import number_tex, tex
+from .notation import texname
 from .source import Reading
 from .spelled import Cells, cell
 from .tiny import Tensor, Tiny, at
@@ -50,7 +51,7 @@ def _integers(tiny: Tiny) -> list[Block]:
     for name, tensor in tiny.integers:
         grid = tensor.reshape(-1, tensor.shape[-1]) if tensor.dim() else tensor.reshape(1, 1)
         rows = tuple(tuple(str(int(v)) for v in row) for row in grid.tolist())
-        parts.append(Matrix(rows, name))
+        parts += [f"{texname(name)} =", Matrix(rows)]
     return [Equation(tuple(parts))] if parts else []
 
 
@@ -153,11 +154,14 @@ def shown(head: str, cells: Cells, label: str, role: str, letter: str) -> list[B
         return [Formula(f"{head} {tex(cell(cells, ()))}".strip())]
     rows, columns = matrix_shape(cells)
     if columns <= WIDEST and rows <= 2 * WIDEST:
-        found = matrix(cells, _label(cells, label), role)
-        return [Equation((head, found) if head else (found,))]
+        found = matrix(cells, label, role)
+        out: list[Block] = [Equation((head, found) if head else (found,))]
+        if cells.ndim > 2:
+            out.append(para("(One row after the other; the last axis runs along the rows.)"))
+        return out
     every = [(i, cell(cells, i)) for i in np.ndindex(*cells.shape)][:WIDEST]
     name = letter if letter.isalpha() else "c"
-    out: list[Block] = [Formula(f"{_letter(name, i)} = {tex(c)}") for i, c in every]
+    out = [Formula(f"{_letter(name, i)} = {tex(c)}") for i, c in every]
     if cells.size > len(every):
         out.append(para(f"and so on, for {cells.size} cells."))
     return out
@@ -165,12 +169,6 @@ def shown(head: str, cells: Cells, label: str, role: str, letter: str) -> list[B
 
 def _letter(name: str, index: Sequence[int]) -> str:
     return f"{name}_{{{','.join(str(i + 1) for i in index)}}}"
-
-
-def _label(cells: Cells, label: str) -> str:
-    if cells.ndim <= 2:
-        return label
-    return f"{label} ({' × '.join(map(str, cells.shape))}, the last axis along the rows)"
 
 
 __all__ = ["matrix", "shown", "written_out"]
