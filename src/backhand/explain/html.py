@@ -41,7 +41,7 @@ STYLE = """
 .bh-explanation pre.bh-backward { border-left-color: #b3541e; }
 .bh-explanation pre.bh-forward { border-left-color: #2b6cb0; }
 .bh-explanation table { border-collapse: collapse; margin: .5rem 0; }
-.bh-explanation th, .bh-explanation td { padding: .2rem .75rem .2rem 0; text-align: left;
+.bh-explanation th, .bh-explanation td { padding: .2rem 1.25rem .2rem 0; text-align: left;
   vertical-align: top; border-bottom: 1px solid #8884; }
 .bh-scroll { overflow-x: auto; max-width: 100%; }
 .bh-formula { margin: .5rem 0 .5rem 1rem; overflow-x: auto; overflow-y: hidden; }
@@ -148,7 +148,7 @@ class _Writer:
 
     def formula(self, block: Formula) -> str:
         note = f' <span class="bh-note">{escape(block.note)}</span>' if block.note else ""
-        return f'<div class="bh-formula">{mathml(block.tex)}{note}</div>'
+        return f'<div class="bh-formula">{mathml(block.tex, True)}{note}</div>'
 
     def code(self, block: Code) -> str:
         return f'<pre class="bh-{block.role}"><code>{escape(block.text)}</code></pre>'
@@ -164,14 +164,14 @@ class _Writer:
 
     def equation(self, block: Equation) -> str:
         parts = [
-            f"<span>{mathml(part)}</span>" if isinstance(part, str) else self.matrix(part)
+            f"<span>{mathml(part, True)}</span>" if isinstance(part, str) else self.matrix(part)
             for part in block.parts
         ]
         return f'<div class="bh-equation">{"".join(parts)}</div>'
 
     def matrix(self, block: Matrix) -> str:
         rows = "".join(
-            "<tr>" + "".join(f"<td>{mathml(cell)}</td>" for cell in row) + "</tr>"
+            "<tr>" + "".join(f"<td>{mathml(cell, True)}</td>" for cell in row) + "</tr>"
             for row in block.cells
         )
         label = f"<figcaption>{escape(block.label)}</figcaption>" if block.label else ""
@@ -223,7 +223,7 @@ class _Writer:
             where = ", ".join(map(mathml, block.assumptions))
             out.append(f"<p>In real arithmetic, where {where}:</p>")
         lines = "".join(
-            f'<li><div class="bh-formula">{mathml(line.tex)}</div>'
+            f'<li><div class="bh-formula">{mathml(line.tex, True)}</div>'
             + (f"through <code>{escape(line.through)}</code>" if line.through else "")
             + "</li>"
             for line in block.lines

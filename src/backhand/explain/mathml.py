@@ -25,13 +25,27 @@ _MARKS = {"hat": "^", "bar": "¯", "overline": "¯"}
 
 @lru_cache(maxsize=8192)
 def mathml(tex: str, display: bool = False) -> str:
-    """A whole ``<math>`` element, with the formula in words of TeX as its alternative text."""
-    kind = ' display="block"' if display else ""
+    """A whole ``<math>`` element; with ``display`` fractions and sums are as large as they can."""
+    kind = ' displaystyle="true"' if display else ""
     return f"<math{kind}><mrow>{_inside(parse(tex))}</mrow></math>"
 
 
 def _inside(item: Item) -> str:
-    return "".join(map(_one, item.items)) if isinstance(item, Row) else _one(item)
+    if not isinstance(item, Row):
+        return _one(item)
+    out, before = "", None
+    for part in item.items:
+        if before is not None and _factor(before) and _factor(part):
+            out += '<mspace width="0.2em"></mspace>'
+        out += _one(part)
+        before = part
+    return out
+
+
+def _factor(item: Item) -> bool:
+    """Whether it is a thing that stands beside another as a factor, and would run into it."""
+    core = item.base if isinstance(item, Script) else item
+    return isinstance(core, (Name, Fraction, Root))
 
 
 def _one(item: Item) -> str:

@@ -45,7 +45,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Tiny:
-    """The tiny case of one reading.
+    """The tiny case of one reading, whose gradient is called ``name``.
 
     ``operands`` are what the statement reads, ``outputs`` what it makes (``formulas`` in letters of
     the operands where that can be said), ``upstreams`` the gradients that arrive. ``piece`` is
@@ -53,6 +53,7 @@ class Tiny:
     ``local`` has the local gradient, where each cell has one.
     """
 
+    name: str
     operands: tuple[Tensor, ...]
     integers: tuple[tuple[str, torch.Tensor], ...]
     outputs: tuple[Tensor, ...]
@@ -221,6 +222,7 @@ class _Case:
         cells, numbers = self._whole(done.cells, done.tensor)
         piece = self._before_sum(back, target)
         return Tiny(
+            self.source.gradient_name(reading.value),
             tuple(operands), tuple(self.integers), tuple(named), tuple(formulas),
             tuple(upstreams), piece, _local(piece), cells, numbers, moves, dict(space.at),
             dict(self.sizes),

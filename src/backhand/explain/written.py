@@ -13,7 +13,7 @@ from .cells import number_tex, tex
 from .notation import texname
 from .source import Reading
 from .spelled import Cells, cell
-from .tiny import Tensor, Tiny, at
+from .tiny import Tiny, at
 
 WIDEST = 8  # columns of a little matrix
 DECIMALS = 3
@@ -43,7 +43,8 @@ def _letters(tiny: Tiny) -> Block:
     parts: list[str | Span] = []
     for tensor in (*tiny.operands, *tiny.outputs, *tiny.upstreams):
         parts += [", " if parts else "With ", math(tensor.letter), " for ", code(tensor.name)]
-    return para(*parts, ":")
+    found = (", ", math(f"d{tiny.target.letter}"), " for ", code(tiny.name))
+    return para(*parts, *found, ":")
 
 
 def _integers(tiny: Tiny) -> list[Block]:
@@ -59,7 +60,7 @@ def _forward(tiny: Tiny) -> list[Block]:
     out: list[Block] = []
     for tensor, formula in zip(tiny.outputs, tiny.formulas, strict=True):
         if formula is not None:
-            out += shown(f"{tensor.letter} =", formula, tensor.name, "value", tensor.letter)
+            out += shown(f"{tensor.letter} =", formula, "value", tensor.letter)
     return out
 
 
@@ -88,16 +89,16 @@ def _backward(tiny: Tiny) -> list[Block]:
     if tiny.local is not None:
         head = rf"\frac{{\partial y}}{{\partial {x}}} ="
         out.append(para("The local gradient, cell by cell:"))
-        out += shown(head, tiny.local, "local gradient", "value", r"\partial")
+        out += shown(head, tiny.local, "value", r"\partial")
     if stretched:
         out.append(para("Times the upstream:"))
-        out += shown("", tiny.piece, "upstream × local", "gradient", d)
+        out += shown("", tiny.piece, "gradient", d)
         out.append(para("Summed over what was stretched:"))
     elif tiny.local is not None:
         out.append(para("Times the upstream:"))
     else:
         out.append(para("What comes back to each cell:"))
-    out += shown(f"{d} =", tiny.gradient, f"d{tiny.target.name}", "gradient", d)
+    out += shown(f"{d} =", tiny.gradient, "gradient", d)
     return out
 
 
@@ -105,7 +106,7 @@ def _numbers(tiny: Tiny) -> list[Block]:
     blocks: list[Block] = []
     parts: list[Matrix | str] = []
     for tensor in tiny.operands:
-        parts += [f"{tensor.letter} =", _of(tensor.numbers, tensor)]
+        parts += [f"{tensor.letter} =", Matrix(_rows(tensor.numbers))]
     blocks.append(Equation(tuple(parts)))
     for role, tensors in (("value", tiny.outputs), ("gradient", tiny.upstreams)):
         some: list[Matrix | str] = []
@@ -113,18 +114,14 @@ def _numbers(tiny: Tiny) -> list[Block]:
             grid = _rows(tensor.numbers)
             some += [
                 f"{tensor.letter} =",
-                Matrix(grid, tensor.name, "value" if role == "value" else "gradient"),
+                Matrix(grid, "", "value" if role == "value" else "gradient"),
             ]
         if some:
             blocks.append(Equation(tuple(some)))
     found = torch.tensor(at(tiny, tiny.gradient))
-    result = Matrix(_rows(found), f"d{tiny.target.name}", "gradient")
+    result = Matrix(_rows(found), "", "gradient")
     blocks.append(Equation((rf"d{tiny.target.letter} =", result)))
     return [Section(spans("With numbers"), tuple(blocks))]
-
-
-def _of(numbers: torch.Tensor, tensor: Tensor) -> Matrix:
-    return Matrix(_rows(numbers), tensor.name)
 
 
 def _rows(numbers: torch.Tensor) -> tuple[tuple[str, ...], ...]:
@@ -139,22 +136,22 @@ def matrix_shape(cells: Cells) -> tuple[int, int]:
     return (cells.size // last if last else 0), last
 
 
-def matrix(cells: Cells, label: str = "", role: str = "value") -> Matrix:
+def matrix(cells: Cells, role: str = "value") -> Matrix:
     """Cells as a little matrix; the axes before the last one run down the rows."""
     grid = cells.reshape(matrix_shape(cells))
     rows = tuple(tuple(tex(c) for c in row) for row in grid.tolist())
-    return Matrix(rows, label, "gradient" if role == "gradient" else "value")
+    return Matrix(rows, "", "gradient" if role == "gradient" else "value")
 
 
-def shown(head: str, cells: Cells, label: str, role: str, letter: str) -> list[Block]:
+def shown(head: str, cells: Cells, role: str, letter: str) -> list[Block]:
     """A matrix with what it is in front of it; cell by cell where it would be too wide."""
     if cells.size == 0:
-        return [para(code(label), " has no elements.")]
+        return [para("There are no elements.")]
     if cells.ndim == 0:
         return [Formula(f"{head} {tex(cell(cells, ()))}".strip())]
     rows, columns = matrix_shape(cells)
     if columns <= WIDEST and rows <= 2 * WIDEST:
-        found = matrix(cells, label, role)
+        found = matrix(cells, role)
         out: list[Block] = [Equation((head, found) if head else (found,))]
         if cells.ndim > 2:
             out.append(para("(One row after the other; the last axis runs along the rows.)"))
