@@ -25,19 +25,18 @@ WORTH = 3
 WIDTH = 76
 
 
-def explain(derivation: Derivation, name: str | None, numbers: bool) -> Explanations:
-    """Explanations of one gradient by its name or its value's, or of all."""
-    source = source_of(derivation)
+def explain(source: Source, name: str | None, numbers: bool, of: str) -> Explanations:
+    """Explanations of one gradient by its name or its value's, or of all; ``of`` is a function."""
     values = source.explained()
-    title = f"The backward pass of {derivation.name}"
+    title = f"The backward pass of {of}"
     if name is not None:
         known = {source.gradient_name(v): v for v in values}
         known |= {source.name(v): v for v in values}
         wanted = name.strip()
         if wanted not in known:
-            raise InputError(_unknown(wanted, known, source, derivation))
+            raise InputError(_unknown(wanted, known, source))
         values = [known[wanted]]
-        title = f"{source.gradient_name(values[0])} in {derivation.name}"
+        title = f"{source.gradient_name(values[0])} in {of}"
     return Explanations(title, tuple(explained(source, v, numbers) for v in values))
 
 
@@ -123,8 +122,8 @@ def _broken(line: Line, derivation: Derivation) -> str:
     return "\n".join(broken(line.text, WIDTH, comment))
 
 
-def _unknown(name: str, known: dict[str, Value], source: Source, derivation: Derivation) -> str:
-    forward = {v.var for v in derivation.captured.program.values() if v.var is not None}
+def _unknown(name: str, known: dict[str, Value], source: Source) -> str:
+    forward = {v.var for v in source.values.values() if v.var is not None}
     bare = name.removeprefix("d")
     if name in forward or bare in forward:
         which = name if name in forward else bare

@@ -24,14 +24,14 @@ from ..emit.listing import (
 )
 from ..emit.python import Printer
 from ..errors import InputError
-from ..explain import Explanations
+from ..explain import Explanations, Source
 from ..longhand import Backward, Namer, Plan, backward, expand_plain, plan_saving, recompute
 from ..program.cost import Cost, cost
 from ..program.invoke import dtype_name
 from ..program.ir import Program, without_dead_nodes
 from ..shorthand import Region, Shorthand, shorthand
 from .closed import ClosedForm, closed_form, refusals_text
-from .explaining import explain
+from .explaining import explain, source_of
 
 SPELLINGS = ("plain", "exact")
 FORMS = ("longhand", "shorthand")
@@ -152,7 +152,11 @@ class Derivation:
         itself in a terminal (``print``) and in a notebook; ``.to("html")`` and the other formats
         give text. Raises ``InputError`` for a name that there is not.
         """
-        return explain(self, name, numbers)
+        return explain(self._source, name, numbers, self.name)
+
+    @cached_property
+    def _source(self) -> Source:
+        return source_of(self)
 
     def closed_form(self, of: str, given: str) -> ClosedForm:
         """The gradient of ``of`` in terms of the gradient of ``given`` and of forward values.

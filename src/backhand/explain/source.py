@@ -42,6 +42,8 @@ class Source:
     code: Mapping[str, str] = field(default_factory=dict)
     holds: Callable[[Mapping[str, int]], bool] = lambda sizes: True
     closed: Callable[[str], Closed | None] = lambda name: None
+    # what was found for a value and a step, so that it is looked for once
+    found: dict[tuple[str, int], Any] = field(default_factory=dict, compare=False)
 
     @cached_property
     def values(self) -> dict[str, Value]:

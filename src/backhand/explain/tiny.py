@@ -86,15 +86,28 @@ class Move:
 
 def tiny_case(reading: Reading) -> Tiny | None:
     """The tiny case of a reading; ``None`` if it is too large, or runs at no such sizes."""
+    found, key = reading.source.found, (reading.value.name, id(reading.step))
+    if key not in found:
+        found[key] = _tiny_case(reading)
+    kept: Tiny | None = found[key]
+    return kept
+
+
+def _tiny_case(reading: Reading) -> Tiny | None:
     if reading.target is None or not reading.outputs:
         return None
+    integers = any(not v.floating for node in reading.step.nodes for v in node.operands())
+    tried: list[dict[str, int]] = []
     for sizes in _small(reading):
-        for rows in (4, 3, 2, 1):
+        if sizes in tried:
+            continue
+        tried.append(sizes)
+        for rows in (4, 3, 2, 1) if integers else (4,):
             for kind in _KINDS:
                 try:
                     found = _Case(reading, sizes, kind, rows).run()
                 except (ProgramError, RuntimeError, IndexError, ValueError, TypeError):
-                    continue
+                    continue  # torch does not take these sizes, indices or numbers
                 if found is not None:
                     return found
     return None
@@ -215,8 +228,10 @@ class _Case:
         target = reading.target
         assert target is not None
         done = space.values[target.name]
-        if done.opaque or not bool(torch.isfinite(done.tensor).all()):
+        if not bool(torch.isfinite(done.tensor).all()):
             return None
+        if done.opaque:
+            raise ProgramError("no formula in letters")
         if not all(bool(torch.isfinite(t.numbers).all()) for t in named):
             return None
         cells, numbers = self._whole(done.cells, done.tensor)
