@@ -15,6 +15,7 @@ from ..explain.source import cone
 from ..program.ir import Value
 from ..program.ops import get_op
 from ..shorthand import Region
+from .closed import stated
 
 if TYPE_CHECKING:
     from .text import Derivation
@@ -64,11 +65,11 @@ def closed(derivation: Derivation, value: str) -> Closed | None:
         target = next((v for v in region.targets if v.name == made), None)
         if target is None or _lines(derivation, region, target) < WORTH:
             continue
-        given = region.given[0].name
-        of = next((k for k, v in derivation._expanded.gradients.items() if v == given), None)
-        if of is None:
-            continue
-        found = derivation.closed_form(value, of)
+        if len(region.targets) == 1:
+            found = stated(derivation, region, target, region.given[0])
+        else:  # between these two alone there is another region
+            given = region.given[0].var or region.given[0].name
+            found = derivation.closed_form(value, given)
         if not found.found:
             return None
         statement = "\n".join(broken(found.proof.statement, WIDTH))
