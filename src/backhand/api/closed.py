@@ -16,6 +16,7 @@ from ..shorthand import (
     Notation,
     Proof,
     Refusal,
+    Region,
     Weight,
     program_of,
     prove,
@@ -59,6 +60,14 @@ def closed_form(derivation: Derivation, of: str, given: str) -> ClosedForm:
     target, upstream = (_gradient(derivation, name) for name in (of, given))
     region = region_between(solver, target, upstream)
     solver.solve_region(region, ())
+    return stated(derivation, region, target, upstream)
+
+
+def stated(
+    derivation: Derivation, region: Region, target: Value, upstream: Value
+) -> ClosedForm:
+    """A region that has been solved, as the closed form of one of its gradients."""
+    solver = derivation._solved.solver
     unit = derivation.scalar and upstream.name == derivation._walked.upstream[0].name
     program = program_of(solver, region, region.lines, unit)
     whole = replace(derivation._expanded, program=program)
@@ -68,7 +77,9 @@ def closed_form(derivation: Derivation, of: str, given: str) -> ClosedForm:
     forward = namer.program(derivation.captured.program, needed)
     listing = print_backward(named.program, derivation.symbols, (), True, forward)
     names, sizes = _names(derivation)
-    proof = prove(solver, region, listing.lines[-1].text, names, sizes)
+    label = target.var or target.name
+    last = next((x for x in reversed(listing.lines) if label in x.targets), listing.lines[-1])
+    proof = prove(solver, region, last.text, names, sizes)
     assert region.longhand is not None
     return ClosedForm(
         target.var or target.name,

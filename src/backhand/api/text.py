@@ -24,12 +24,14 @@ from ..emit.listing import (
 )
 from ..emit.python import Printer
 from ..errors import InputError
+from ..explain import Explanations, Source
 from ..longhand import Backward, Namer, Plan, backward, expand_plain, plan_saving, recompute
 from ..program.cost import Cost, cost
 from ..program.invoke import dtype_name
 from ..program.ir import Program, without_dead_nodes
 from ..shorthand import Region, Shorthand, shorthand
 from .closed import ClosedForm, closed_form, refusals_text
+from .explaining import explain, source_of
 
 SPELLINGS = ("plain", "exact")
 FORMS = ("longhand", "shorthand")
@@ -141,6 +143,20 @@ class Derivation:
     def explain_refusals(self) -> str:
         """The closed forms that were found and not taken, region by region, and why."""
         return refusals_text(self)
+
+    def explain(self, name: str | None = None, numbers: bool = False) -> Explanations:
+        """Why a gradient is what it is, from the executed program, its rules and its proofs.
+
+        ``name`` is a gradient's or its value's (``dcounts`` or ``counts``); without one all are
+        explained. ``numbers`` adds numbers to the cases that are written out in letters. Shows
+        itself in a terminal (``print``) and in a notebook; ``.to("html")`` and the other formats
+        give text. Raises ``InputError`` for a name that there is not.
+        """
+        return explain(self._source, name, numbers, self.name)
+
+    @cached_property
+    def _source(self) -> Source:
+        return source_of(self)
 
     def closed_form(self, of: str, given: str) -> ClosedForm:
         """The gradient of ``of`` in terms of the gradient of ``given`` and of forward values.

@@ -22,6 +22,7 @@ from .text import clean, silence_stdout
 COMMANDS = {
     "tour": "The article from end to end: every gradient checked, then training.",
     "derive": "Write the backward pass of a forward pass.",
+    "explain": "Explain a gradient: uses, shapes, local gradients, a tiny case, proofs.",
     "verify": "Check every gradient against autograd: exact, close or wrong.",
     "check": "Review a backward pass written by hand.",
     "practice": "Exercises in writing backward passes by hand.",

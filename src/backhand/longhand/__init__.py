@@ -5,6 +5,15 @@ from __future__ import annotations
 from .naming import Namer
 from .passes import expand_plain, recompute
 from .saving import Plan, plan_saving
-from .walk import Backward, backward
+from .walk import Backward, Use, backward
 
-__all__ = ["Backward", "Namer", "Plan", "backward", "expand_plain", "plan_saving", "recompute"]
+__all__ = [
+    "Backward",
+    "Namer",
+    "Plan",
+    "Use",
+    "backward",
+    "expand_plain",
+    "plan_saving",
+    "recompute",
+]

@@ -14,8 +14,27 @@ from ..errors import CaptureError, InputError, UnsupportedError, own_faults
 from ..program.build import Builder, SizeContext, Var, op
 from ..program.ir import Node, Program, Step, Value, map_arg, values_in, without_dead_nodes
 from ..program.ops import get_op
-from ..rules import NONDIFFERENTIABLE, RULES, Context
+from ..rules import NONDIFFERENTIABLE, RULES, Context, Rule
 from ..rules.base import LastFirst
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One place that reads a value, and what its rule says there, for those who explain it.
+
+    ``operand`` is the value's name, ``param`` the argument that it is; ``formula`` the local
+    gradient, ``letters`` what the formula's letters stand for.
+    """
+
+    operand: str
+    param: str
+    node: Node
+    step: str
+    formula: str
+    letters: Mapping[str, str]
+    exactness: str
+    ties: str
+    domain: str
 
 
 @dataclass(frozen=True)
@@ -24,7 +43,8 @@ class Backward:
 
     ``upstream`` names the program inputs that carry the gradients of the forward outputs (one per
     differentiable output, in order). ``gradients`` maps a forward value's name to the name of its
-    finished gradient; ``vars`` has the variable that every value was made as.
+    finished gradient; ``vars`` has the variable that every value was made as; ``uses`` counts the
+    uses of each value, and ``trail`` has them in the order in which they were added.
     """
 
     program: Program
@@ -33,6 +53,7 @@ class Backward:
     upstream_of: tuple[str, ...]
     vars: Mapping[str, Var]
     uses: Mapping[str, int]
+    trail: tuple[Use, ...] = ()
 
 
 def active_values(program: Program, wrt: Collection[str]) -> set[str]:
@@ -97,6 +118,7 @@ class _Walk:
         self.b.producers, self.b.known = program.producers(), self.vars
         self.grads: dict[str, Var] = {}
         self.uses: dict[str, int] = {}
+        self.trail: list[Use] = []
         self.steps: list[Step] = []
         self.renamed: dict[str, Var] = {}
         self.claimed: set[str] = set()  # values that are some operand's gradient already
@@ -166,6 +188,7 @@ class _Walk:
             tuple(upstream_of),
             {**self.b.vars, **{var.value.name: var for var in self.grads.values()}},
             self.uses,
+            tuple(self.trail),
         )
 
     def _ordered_inputs(self) -> list[str]:
@@ -199,7 +222,7 @@ class _Walk:
             gradients = found.vjp(context)
         except UnsupportedError as error:
             raise UnsupportedError(error.message, step.where, error.hint) from None
-        uses: list[tuple[Value, Var]] = []
+        uses: list[tuple[Value, Var, str]] = []
         for p, arg in zip(row.params, node.args, strict=True):
             gradient = gradients.get(p.name)
             if gradient is None or p.name not in needed:
@@ -208,11 +231,12 @@ class _Walk:
             pieces = gradient if isinstance(gradient, (tuple, list)) else (gradient,)
             for operand, piece in zip(operands, pieces, strict=True):
                 if piece is not None and operand.name in self.active:
-                    uses.append((operand, piece))
-        if isinstance(gradients, LastFirst) and len({o.name for o, _ in uses}) < len(uses):
+                    uses.append((operand, piece, p.name))
+        if isinstance(gradients, LastFirst) and len({o.name for o, *_ in uses}) < len(uses):
             uses.reverse()
-        for operand, piece in uses:
+        for operand, piece, param in uses:
             self._add(operand, piece)
+            self.trail.append(_use(operand, param, node, step, found))
 
     def _needed(self, node: Node) -> set[str]:
         row = get_op(node.op)
@@ -278,6 +302,21 @@ class _Walk:
         self.renamed[total.value.name] = var
         self.claimed.add(value.name)
         return var
+
+
+def _use(operand: Value, param: str, node: Node, step: Step, rule: Rule) -> Use:
+    formula = rule.tex.get(param, "")
+    return Use(
+        operand.name,
+        param,
+        node,
+        step.name,
+        formula,
+        rule.letters,
+        rule.exactness,
+        rule.ties,
+        rule.domain,
+    )
 
 
 def reduce_to(g: Var, shape: tuple[object, ...]) -> Var:

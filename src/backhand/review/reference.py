@@ -80,8 +80,8 @@ class Reference:
             and leaf.kind != "buffer"
         }
         program, context = self.captured.program, self.captured.context
-        walked = backward(program, context, self.captured.fakes, sorted(self.wrt))
-        expanded = expand_plain(walked, context, self.captured.fakes)
+        walked = backward(program, context, self.captured.vars, sorted(self.wrt))
+        expanded = expand_plain(walked, context, self.captured.vars)
         plain, needed = recompute(expanded, program)
         exact, more = recompute(walked, program)
         namer = Namer(program)

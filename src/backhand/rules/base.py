@@ -16,6 +16,7 @@ from ..errors import ProgramError
 from ..program.build import Var
 from ..program.ir import Node
 from ..program.ops import get_op, table
+from .letters import letters_of
 
 Exactness: TypeAlias = Literal["exact", "almost everywhere", "subgradient"]
 Gradients: TypeAlias = Mapping[str, Any]
@@ -64,7 +65,8 @@ class Rule:
     """One operator's vector-Jacobian product.
 
     ``exactness`` says what the gradient is at kinks; ``ties`` which element gets it when several
-    qualify; ``domain`` what happens at the edge of the domain. ``tex`` gives each local gradient.
+    qualify; ``domain`` what happens at the edge of the domain. ``tex`` gives each local gradient;
+    an operand goes by its name in the op table there, or by one of ``letters``.
     ``special`` are element values that the tests try as well.
     """
 
@@ -76,6 +78,11 @@ class Rule:
     domain: str = ""
     tex: Mapping[str, str] = field(default_factory=dict)
     special: tuple[float, ...] = ()
+
+    @property
+    def letters(self) -> Mapping[str, str]:
+        """What the letters of the formulas stand for, the operands' own names aside."""
+        return letters_of(self.op)
 
 
 class Context:

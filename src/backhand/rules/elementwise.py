@@ -160,7 +160,7 @@ def _lerp(c: Context) -> Gradients:
         sample(2.0, T((3, 4))),
         sample(0, T((3, 4), "positive")),
     ),
-    tex={"x": "e\\,x^{e-1}", "exponent": "y\\ln x"},
+    tex={"x": "exponent\\,x^{exponent-1}", "exponent": "y\\ln x"},
     domain=(
         "x**0 has gradient 0 everywhere; 0**e: inf for 0 < e < 1; for the exponent 0 at x = 0 and "
         "e >= 0, NaN for x < 0"

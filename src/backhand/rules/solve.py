@@ -75,7 +75,7 @@ def _solve_triangular(c: Context) -> Gradients:
     return out
 
 
-@rule("linalg_matrix_exp", SQUARES, tex={"x": "\\int_0^1 e^{s A^\\top} g\\, e^{(1-s) A^\\top} ds"})
+@rule("linalg_matrix_exp", SQUARES, tex={"x": "\\int_0^1 e^{s A^\\top} g\\, e^{(1-s) A^\\top} d s"})
 def _matrix_exp(c: Context) -> Gradients:
     # the exponential of [[A.T, g], [0, A.T]] holds the derivative in its upper right corner
     n = c.x.shape[-1]

@@ -29,7 +29,7 @@ unary(
     "special_erfcx",
     lambda g, x, y: (2.0 * x * y - 2.0 / ROOT_PI) * g,
     ANY,
-    tex="2xy - \\tfrac{2}{\\sqrt\\pi}",
+    tex="2x\\,y - \\tfrac{2}{\\sqrt\\pi}",
 )
 unary(
     "erfinv",

@@ -10,6 +10,7 @@ from ..program.build import SizeContext
 from ..program.ir import Node, Program, without_dead_nodes
 from ..rules import PLAIN
 from .closed import program_of, prove, region_between
+from .contract import contraction
 from .notation import Notation
 from .proof import Lemma, Proof
 from .regions import Line, Refusal, Region, assembled
@@ -99,6 +100,7 @@ __all__ = [
     "Region",
     "Shorthand",
     "Weight",
+    "contraction",
     "program_of",
     "prove",
     "region_between",

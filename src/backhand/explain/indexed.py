@@ -1,0 +1,102 @@
+"""A statement's part of a gradient in index notation, read from the backward program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..algebra import read_index
+from ..algebra.coefficients import Coefficient
+from ..algebra.expr import Expr, Mono
+from ..algebra.normal import ZERO
+from ..algebra.read import Reader, Unreadable, leaf
+from ..errors import ProgramError
+from ..program.ir import Node, Value
+from ..shorthand import Notation, contraction
+from .cells import number_tex
+from .source import Reading, Source, cone
+
+assert read_index  # it registers the readings of indexing
+
+
+LETTERS = "ijklmpqr"
+
+
+class _Notation(Notation):
+    """As proofs are written, with small numbers as decimals."""
+
+    def _product(self, mono: Mono, c: Coefficient, letters: Mapping[str, str]) -> tuple[str, int]:
+        if not mono.factors and c.is_Rational and c.q > 99:
+            return number_tex(float(c)), 1
+        return super()._product(mono, c, letters)
+
+
+def renamed(left: str, right: str) -> tuple[str, str]:
+    """Both sides with summed indices as letters of their own, instead of primed ones."""
+    whole = left + right
+    used = set(re.findall(r"(?<![\w\\])([i-r])(?![\w'])", whole))
+    for primed in dict.fromkeys(re.findall(r"(?<![\w\\])([i-r])'", whole)):
+        letter = next((x for x in (primed, *LETTERS) if x not in used), None)
+        if letter is not None:
+            used.add(letter)
+            right = re.sub(rf"(?<![\w\\]){primed}'", letter, right)
+    return left, right
+
+
+def notation(source: Source, values: dict[str, Value]) -> Notation:
+    names = {v.name: source.name(v) for v in source.values.values()}
+    for value in values.values():
+        if value.name not in source.values:
+            of = source.of_gradient.get(value.name)
+            names[value.name] = (
+                value.var or value.name if of is None else source.gradient_name(source.values[of])
+            )
+    sizes = source.size_words
+    return _Notation({**source.values, **values}, names, (), sizes, latex=True)
+
+
+def part(reading: Reading) -> tuple[str, str] | None:
+    """The left and the right side of what a reading gives, or ``None`` where it has no reading.
+
+    Temporaries of the statement are written out, the running sum before it is left away.
+    """
+    if reading.target is None:
+        return None
+    source, target = reading.source, reading.target
+    reader = Reader()
+    for value in reading.upstreams():
+        # gradients are linear everywhere: the algebra's caches know an atom by its name alone
+        reader.known[value.name] = leaf(value, True)
+    for name in reading.partial:
+        reader.known[name] = ZERO
+    read = [v for node in reading.back for v in node.operands() if not v.floating or not v.var]
+    forward = cone(reading.step.nodes, [v for v in read if v.name in source.values])
+    kept = {o.name for o in reading.outputs}
+    try:
+        for node in (*forward, *reading.back):
+            _read(reader, node, kept)
+        expr = reader.of(target)
+    except (Unreadable, ProgramError):
+        return None
+    if reading.partial and not expr.terms:
+        return None
+    values = {v.name: v for node in reading.back for v in (*node.operands(), *node.outs)}
+    written = notation(source, values)
+    return renamed(written.gradient(target), written.expression(expr, target))
+
+
+def _read(reader: Reader, node: Node, kept: set[str]) -> None:
+    """Read a node; what the statement makes for others keeps its name."""
+    found: Expr | None = contraction(reader, node)
+    results = (found,) if found is not None else reader.node(node)
+    for value, expr in zip(node.outs, results, strict=True):
+        reader.known[value.name] = leaf(value) if value.name in kept else expr
+
+
+def side(source: Source, value: Value) -> str:
+    """A gradient with its indices, as the left side of an equation."""
+    found = source.gradients[value.name]
+    return notation(source, {found.name: found}).gradient(found)
+
+
+__all__ = ["notation", "part", "side"]
