@@ -71,6 +71,7 @@ def autograd(call: Call, tiny: Tiny) -> torch.Tensor:
 
 
 @pytest.mark.filterwarnings("ignore:Default grid_sample")
+@pytest.mark.filterwarnings("ignore:index_reduce.* is in beta:UserWarning")
 @pytest.mark.parametrize("name", sorted(RULES.keys() - UNEXPLAINED))
 def test_explained_in_every_format_and_true(name: str) -> None:
     written = 0

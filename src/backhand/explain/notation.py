@@ -84,7 +84,7 @@ GREEK = {
     "theta": "θ", "iota": "ι", "lambda": "λ", "mu": "μ", "nu": "ν", "pi": "π", "rho": "ρ",
     "sigma": "σ", "tau": "τ", "varphi": "φ", "psi": "ψ", "Phi": "Φ", "Gamma": "Γ",
 }  # fmt: skip
-FUNCTIONS = ("ln", "log", "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh", "max", "min")
+FUNCTIONS = ("ln", "log", "exp", "sin", "cos", "tan", "sinh", "cosh", "tanh", "max", "min", "det")
 # How a sign looks, and whether it stands between two things (with room around it).
 SIGNS: dict[str, tuple[str, bool]] = {
     "+": ("+", True), "-": ("−", True), "=": ("=", True), "<": ("<", True), ">": (">", True),

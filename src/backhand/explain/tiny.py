@@ -29,7 +29,7 @@ MOST = 120  # cells of all tensors of a statement
 OPERANDS = "xwbcamqrst"
 # Numbers that are easily told apart; what is added makes every one of them different.
 _NUMBERS = (0.5, -1.2, 2.0, 1.5, -0.8, 0.3, -1.7, 0.9, 1.1, -0.4, 2.5, -2.1, 0.7, 1.9, -1.4, 0.2)
-_KINDS = ("any", "positive", "open", "above")
+_KINDS = ("any", "positive", "open", "above", "definite")
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,10 @@ class _Case:
                 value = value + 1
             # too small to be seen, and enough to tell equal numbers apart
             out.append(value + (((k + 1) * 0.6180339887) % 1) * 1e-5)
-        return torch.tensor(out, dtype=torch.float64).reshape(shape)
+        made = torch.tensor(out, dtype=torch.float64).reshape(shape)
+        if not any_sign and self.kind == "definite" and len(shape) > 1 and shape[-1] == shape[-2]:
+            made = made + 9 * torch.eye(shape[-1], dtype=torch.float64)
+        return made
 
     def _whole_numbers(self, value: Value, shape: tuple[int, ...]) -> torch.Tensor:
         count = int(np.prod(shape)) if shape else 1

@@ -18,7 +18,7 @@ from .evidence import Evidence, Probe, gradients_read, probe_at
 from .handwritten import Handwritten, Statement
 from .identity import changed_meanwhile, changes_what_is_given, read_too_early
 from .names import Candidate, candidates, names_of
-from .result import CLOSE, EXACT, MISSING, WRONG, WRONG_SHAPE, Cause, Gradient, Review
+from .result import CLOSE, CONVENTION, EXACT, MISSING, WRONG, WRONG_SHAPE, Cause, Gradient, Review
 from .rounding import rounding_note
 from .run import quietly, run_sequence, space_for
 from .settings import Settings, settings_for
@@ -60,6 +60,8 @@ class _Judge:
         self.names = names_of(handwritten, known, self.reference.outputs)
         self.only = only
         self.bases: dict[int, dict[str, Any]] = {}  # settings live as long as ``settings`` does
+        # gradients that differ from autograd's only by another choice at ties, or follow such
+        self.conventions: set[str] = set()
         self.attempts = candidates(handwritten, self.names)
         self.own = run_sequence(handwritten, self.names, settings.given)
         self.own_double = run_sequence(handwritten, self.names, settings.double)
@@ -68,13 +70,18 @@ class _Judge:
         standings = [self._standing(c) for c in self.attempts]
         # what inherits is named after what is wrong itself: that has to be known first
         right = {s.candidate.name: s.own_right for s in standings if s.candidate.last}
-        gradients = [
-            self._gradient(s, right, standings)
-            for s in standings
-            if self.only is None or s.candidate.name in self.only
+        gradients = []
+        for s in standings:
             # zeros that are replaced at once were a place to start from, not an attempt
-            if s.candidate.last or not _all_zero(s.given.value)
-        ]
+            if not s.candidate.last and _all_zero(s.given.value):
+                continue
+            asked = self.only is None or s.candidate.name in self.only
+            if asked or not s.own_right:
+                found = self._gradient(s, right, standings)
+                if found.by_convention:
+                    self.conventions.add(found.name)
+                if asked:
+                    gradients.append(found)
         gradients += self._missing({c.of for c in self.attempts})
         return Review(
             self.handwritten.file, tuple(gradients), (*self.handwritten.notes, *self._notes())
@@ -184,6 +191,8 @@ class _Judge:
             why = "right in the end, though not by itself: two lines make up for one another"
         elif s.local_right:
             verdict, causes = self._inherited(s, right)
+            if verdict == CLOSE:
+                why = CONVENTION
         else:
             evidence = Evidence(
                 self.handwritten,
@@ -206,7 +215,7 @@ class _Judge:
             if changing is not None:
                 verdict, causes = WRONG, (changing,)
             else:
-                causes = self._false_comments(c)
+                causes = (*causes, *self._false_comments(c))
         line = causes[0].line if causes and causes[0].line else statement.line
         return Gradient(
             c.name,
@@ -257,10 +266,14 @@ class _Judge:
         cause = changed_meanwhile(self.handwritten, self.names, c, self.own)
         if cause is not None:
             return WRONG, (cause,)
+        chosen = False
         for i in (*c.needed, *c.own):
             for name in self.handwritten.statements[i].reads:
                 of = self.names.of(name)
                 if of is None or of == c.of:
+                    continue
+                if name in self.conventions:
+                    chosen = True
                     continue
                 if right.get(name) is False:
                     return f"inherits from {name}", ()
@@ -275,6 +288,8 @@ class _Judge:
             reads = {r for i in (*c.needed, *c.own) for r in self.handwritten.statements[i].reads}
             if change.name in reads and change.statement < c.index:
                 return f"inherits from {change.name}", ()
+        if chosen:
+            return CLOSE, ()
         if c.index in self.own.errors:
             error = self.own.errors[c.index]
             return WRONG, (Cause("cannot-run", f"this line fails: {_said(error)}"),)

@@ -8,6 +8,8 @@ from typing import Any
 EXACT, CLOSE, WRONG = "exact", "close", "wrong"
 WRONG_SHAPE, MISSING = "wrong shape", "missing"
 FINE = frozenset({EXACT, CLOSE})
+# Why a gradient is close that follows another choice than autograd's among tied entries.
+CONVENTION = "follows from another choice at the ties of a maximum, which is as good"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,12 @@ class Gradient:
     @property
     def ok(self) -> bool:
         return self.verdict in FINE
+
+    @property
+    def by_convention(self) -> bool:
+        """Whether it differs from autograd's by the choice at ties alone."""
+        ties = any(c.code == "ties" for c in self.causes)
+        return self.verdict == CLOSE and (ties or self.why == CONVENTION)
 
     def hint(self, level: int) -> str:
         """One of four hints: where, which idea, the idea with numbers, the line."""

@@ -78,8 +78,10 @@ def _skew(x: Var) -> Var:
 
 
 @rule("linalg_svd", MATRICES,
-      domain="equal singular values have no vectors of their own: infinities",
-      tex={"A": "U\\,(\\ldots)\\,V^\\top"})
+      domain="equal singular values have no vectors of their own: infinities; a matrix that is not "
+             "square has one more term, for what its vectors do not span",
+      tex={"A": "U\\,((\\mathrm{skew}(U^\\top g_U)\\,S + S\\,\\mathrm{skew}(V^\\top g_V)) / E"
+                " + \\mathrm{diag}(g_S))\\,V^\\top"})
 def _svd(c: Context) -> Gradients:
     (u, s, vh), (g_u, g_s, g_vh) = c.ys, c.gs
     m, n, k = u.shape[-2], vh.shape[-1], s.shape[-1]
@@ -153,7 +155,8 @@ def _qr(c: Context) -> Gradients:
 
 @rule("linalg_pinv", (sample(T((4, 3))), sample(T((3, 4))), sample(T((2, 3, 2)))),
       domain="where the rank changes the inverse jumps: the gradient is that at a fixed rank",
-      tex={"x": "\\text{of } A^+ = V S^+ U^\\top"})
+      tex={"x": "-y^\\top g\\,y^\\top + (I - x\\,y)\\,g^\\top y\\,y^\\top"
+                " + y^\\top y\\,g^\\top (I - y\\,x)"})
 def _pinv(c: Context) -> Gradients:
     x, y, g = c.x, c.y, swapped(c.g)
     turned = swapped(y)

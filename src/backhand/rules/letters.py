@@ -61,6 +61,22 @@ _TABLE: dict[str, Mapping[str, str]] = {
     "linalg_solve_triangular": {
         "A": "x", "X": "the solution", "tri": "the triangle that is read",
     },
+    "linalg_cholesky": {
+        "L": "the factor", "Φ": "the lower triangle, with half of the diagonal",
+    },
+    "linalg_eigh": {
+        "V": "the eigenvectors", "λ": "the eigenvalues", "diag": "a diagonal matrix",
+        "E": "λ_j − λ_i at i, j, and 1 on the diagonal",
+    },
+    "linalg_svd": {
+        "U": "the left vectors", "S": "the singular values, on a diagonal",
+        "V": "the right vectors", "E": "s_j² − s_i² at i, j, and 1 on the diagonal",
+        "skew": "a matrix minus its transpose", "diag": "a diagonal matrix",
+    },
+    "linalg_qr": {
+        "Q": "the first output", "R": "the second", "sym": "the upper triangle, mirrored",
+    },
+    "linalg_pinv": {"I": "the identity"},
     "linalg_matrix_exp": {"A": "x", "s": "the variable of integration", "d": "the differential"},
     "affine_grid_generator": {"θ": "theta", "B": "the grid of base coordinates"},
     "attention": {
@@ -105,6 +121,7 @@ _TABLE: dict[str, Mapping[str, str]] = {
     "frexp": {"exponent": "the second output"},
     "grid_sample": {"w": "the weight that place i gives element j"},
     "interpolate": {"w": "the weight that place i gives element j"},
+    "scatter_reduce index_reduce": {**_SIGMA, "s": "an element of the source"},
     "embedding gather index index_select take max_unpool2d max_unpool3d index_copy index_fill "
     "index_put index_put_at put scatter scatter_add": _SIGMA,
 }  # fmt: skip
