@@ -9,7 +9,20 @@ from functools import cached_property, lru_cache
 
 from ..algebra import coefficients as co
 from ..algebra import laws
-from ..algebra.expr import Atom, Delta, Expr, Fn, Group, IndexTerm, Mono, Power, Red, Ref, Via
+from ..algebra.expr import (
+    Atom,
+    Delta,
+    Expr,
+    Fn,
+    Group,
+    IndexTerm,
+    Mono,
+    Power,
+    Red,
+    Ref,
+    Via,
+    inner_atoms,
+)
 from ..algebra.match import fingerprint, index_terms, matches, mono_expr
 from ..algebra.normal import grouped, positive, substitute, term
 from ..algebra.read import axis
@@ -34,6 +47,11 @@ class Block:
         return tuple(axis(k) for k, d in enumerate(self.value.shape) if d != 1)
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """The tensors that the block is made of, however deep inside it."""
+        return names_in(mono_expr(self.mono))
+
+    @cached_property
     def pivots(self) -> tuple[Atom, ...]:
         """The factors by which the block is recognised: the widest and heaviest first, until every
         index is known."""
@@ -54,6 +72,11 @@ class Use:
     block: Block
     index: tuple[IndexTerm, ...]
     power: Power
+
+
+def names_in(expr: Expr) -> frozenset[str]:
+    """The tensors that occur in an expression."""
+    return frozenset(a.name for a in inner_atoms(expr) if isinstance(a, Ref))
 
 
 @lru_cache(maxsize=1 << 16)

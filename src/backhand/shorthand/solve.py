@@ -8,7 +8,7 @@ region takes its closed form if that costs less than its longhand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import combinations
 from time import process_time
@@ -27,7 +27,7 @@ from ..longhand import Backward
 from ..program.build import SizeContext, Var
 from ..program.ir import Node, Program, Value
 from ..program.ops import get_op
-from .blocks import Block
+from .blocks import Block, names_in
 from .compose import Composer, NotWorthwhile
 from .contract import contraction, through
 from .gates import Gates
@@ -71,6 +71,12 @@ class Solver:
         self.contractions: dict[str, Expr] = {}
         self._read_forward()
         self.forward_blocks = self._blocks(forward.values())
+        self.leaves = [  # values without a reading, with the tensors that they are made of
+            (out.name, frozenset().union(*map(self._tensors, node.operands())))
+            for node in forward.nodes()
+            for out in node.outs
+            if self._is_leaf(out) and get_op(node.op).kind != "contraction"
+        ]
         self.sums = self._forward_sums()
         self.consumers: dict[str, list[Node]] = {}
         for node in derived.program.nodes():
@@ -386,9 +392,11 @@ class Solver:
         self, region: Region, exprs: list[tuple[Value, Expr]], extra: Sequence[Block]
     ) -> Iterable[tuple[Line, ...]]:
         """The region spelled in terms of one choice of kept values after another."""
-        known = [*self.forward_blocks, *extra]
+        # what is made of other tensors has no part in this region, however deep the network is
+        here = self._closed(frozenset().union(*(names_in(e) for _, e in exprs)))
+        known = [b for b in (*self.forward_blocks, *extra) if b.names <= here]
         small = [b for b in known if not self._large(b.value, region)]
-        choices = [(choice, known) for choice in self._choices([e for _, e in exprs])]
+        choices = [(choice, known) for choice in self._choices([e for _, e in exprs], known)]
         elementwise = not any(isinstance(a, Red) for _, e in exprs for a in inner_atoms(e))
         if elementwise and len(small) < len(known):
             # what is large is made again from what is read anyway; not what sums are made of,
@@ -405,14 +413,29 @@ class Solver:
                     Refusal((str(error) or type(error).__name__).splitlines()[0])
                 )
 
-    def _choices(self, exprs: list[Expr]) -> list[tuple[tuple[Block, Atom], ...]]:
+    def _tensors(self, value: Value) -> frozenset[str]:
+        known = self.reader.known.get(value.name)
+        return frozenset({value.name}) if known is None else names_in(known)
+
+    def _closed(self, names: Set[str]) -> Set[str]:
+        """The tensors, with what has no reading and is made of them: a softmax's largest entries
+        cancel out of a region, not out of the values that are kept."""
+        found = set(names)
+        for value, parts in self.leaves:
+            if parts <= found:
+                found.add(value)
+        return found
+
+    def _choices(
+        self, exprs: list[Expr], known: Sequence[Block]
+    ) -> list[tuple[tuple[Block, Atom], ...]]:
         """Which forward values stand for a sum or an exponential that the expressions have."""
         atoms = {
             a for e in exprs for a in deep(e) if isinstance(a, (Group, Fn, Ref)) and not a.linear
         }
         kinds = {type(a).__name__ + str(len(a.free)) for a in atoms}
         options: list[tuple[Block, Atom]] = []
-        for block in self.forward_blocks:
+        for block in known:
             if block.function:
                 continue
             for atom, q in block.mono.factors:
