@@ -1,4 +1,4 @@
-"""Three networks with a right backward pass each: the article's, layer norm + attention, a cell."""
+"""Networks with a right backward pass each: the article's, a cell, attention, and smaller ones."""
 
 from __future__ import annotations
 
@@ -261,6 +261,51 @@ dx = dy * gain
 def pooled_inputs() -> tuple[Any, ...]:
     g = torch.Generator().manual_seed(17)
     return torch.randn(5, 7, generator=g), torch.rand(7, generator=g) + 0.5, torch.zeros(5, 1)
+
+
+def heads(x, gain, W, target):
+    d = W.shape[2]
+    mu = x.mean(2, keepdim=True)
+    xc = x - mu
+    var = (xc**2).sum(2, keepdim=True) / (xc.shape[2] - 1)
+    inv = (var + 1e-5)**-0.5
+    xhat = xc * inv
+    y = xhat * gain
+    q = y.unsqueeze(1) @ W
+    turned = q.transpose(1, 2)
+    flat = turned.reshape(turned.shape[0], turned.shape[1], -1)
+    scores = flat @ flat.mT / d**0.5
+    first = scores[:, 0]
+    loss = ((first - target)**2).mean()
+    return loss
+
+
+HEADS = """
+dfirst = 2 * (first - target) / first.numel()
+dscores = torch.zeros_like(scores)
+dscores[:, 0] = dfirst
+dflat = (dscores + dscores.mT) @ flat / d**0.5
+dturned = dflat.view(turned.shape)
+dq = dturned.transpose(1, 2)
+dW = (y.unsqueeze(1).mT @ dq).sum(0)
+dy = (dq @ W.mT).sum(1)
+dgain = (dy * xhat).sum((0, 1))
+dxhat = dy * gain
+dinv = (dxhat * xc).sum(2, keepdim=True)
+dvar = -0.5 * (var + 1e-5)**-1.5 * dinv
+dxc = dxhat * inv + 2 * xc * dvar / (xc.shape[2] - 1)
+dmu = -dxc.sum(2, keepdim=True)
+dx = dxc + dmu / x.shape[2]
+"""
+
+
+def heads_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(19)
+    n, t, m, h, d = 3, 5, 7, 2, 11
+    return (
+        torch.randn(n, t, m, generator=g), torch.rand(m, generator=g) + 0.5,
+        torch.randn(h, m, d, generator=g) * 0.3, torch.randn(n, t, generator=g),
+    )
 # fmt: on
 
 
@@ -279,5 +324,6 @@ NETWORKS = {
     "tokens": Network(tokens, TOKENS, tokens_inputs()),
     "convolved": Network(convolved, CONVOLVED, convolved_inputs()),
     "pooled": Network(pooled, POOLED, pooled_inputs()),
+    "heads": Network(heads, HEADS, heads_inputs()),
     "cell": Network(cell, CELL, cell_inputs()),
 }
