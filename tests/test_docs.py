@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from docs import build_transcript
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "docs/onboarding.md", "docs/adding-a-rule.md")
 BLOCK = re.compile(r"^```[a-z]*\n(\$ backhand .*?)^```", re.MULTILINE | re.DOTALL)
@@ -66,3 +68,23 @@ def test_the_article_page_is_up_to_date() -> None:
         [sys.executable, "docs/build_article.py", "--check"], cwd=ROOT, capture_output=True
     )
     assert done.returncode == 0, "run .venv/bin/python docs/build_article.py"
+
+
+def test_the_transcript_of_a_check_is_up_to_date() -> None:
+    shown = build_transcript.PAGE.read_text(encoding="utf-8")
+    made = build_transcript.page()
+    comparable = build_transcript.comparable
+    assert comparable(shown) == comparable(made), "run .venv/bin/python -m docs.build_transcript"
+    # and it goes where it is meant to: from five mistakes of different kinds to none
+    assert "; 5 wrong: dhpreact, dbnbias, dbndiff2, dbndiff, dC;" in shown
+    assert "\n26 gradients: 26 exact\n$ echo $?\n0\n" in shown
+    assert {hint.level for mend in build_transcript.MENDS for hint in mend.hints} == {1, 2, 3, 4}
+
+
+def test_only_what_depends_on_the_processor_may_differ() -> None:
+    page = "close\n  rounding only; of 35 elements 23 the same bits, 8 1 ulp\n  off; bit for bit"
+    other = "close\n  rounding only; of 35 elements 35 the same bits;\n  bit for bit"
+    comparable = build_transcript.comparable
+    assert comparable(page) == comparable(other)
+    assert comparable(page) != comparable(page.replace("close", "wrong"))
+    assert comparable(page) != comparable(page.replace("bit for", "bit by"))

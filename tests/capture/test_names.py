@@ -240,6 +240,15 @@ def test_a_notebook_cell():
     assert names(space["cell"]) == ["y", "z", "loss"]
 
 
+def test_a_copy_of_a_file_is_a_file_of_its_own():
+    for name in ("<first>", "<copy>"):
+        space = {}
+        linecache.cache[name] = (len(SOURCE), None, SOURCE.splitlines(True), name)
+        exec(compile(SOURCE, name, "exec"), space)
+        bp = backhand.derive(space["cell"], torch.ones(3))
+        assert {s.where.file for s in bp.captured.program.steps if s.where} == {name}
+
+
 def test_a_function_without_source():
     space: dict = {}
     exec(SOURCE, space)

@@ -83,7 +83,7 @@ def test_the_cell_magic_and_the_namespace(run: Run) -> None:
     said = run(cells)
     assert "".join(said[:3]) == ""
     assert "2 gradients: 2 exact" in said[3]
-    assert "1 wrong: dy, 1 inherit an error" in said[4] and "\ndy: " in said[4]
+    assert "1 wrong: dy; 1 inherits an error" in said[4] and "\ndy: " in said[4]
     assert said[5] == "(3, 2)\n"  # a reviewed cell has run
     assert "1 gradients: 0 exact, 1 close" in said[6], said[6]
     # dw was typed for the other forward pass

@@ -120,6 +120,18 @@ def test_cells_of_a_notebook_count_their_own_lines(notebook: Callable[..., Handw
     assert review(found).ok
 
 
+def test_hints_and_sizes_are_said_as_the_notebook_has_them(
+    notebook: Callable[..., Handwritten],
+) -> None:
+    """The size of x is n as well, and it is n that the lines divide by."""
+    forward = FORWARD.replace("loss = ", "loss = 1/(n-1)*")
+    backward = BACKWARD.replace("dh = ", "dh = 1/n*")
+    found = review(notebook([SMALL + "n = 4\n", forward, backward]))
+    (wrong,) = [g for g in found.gradients if g.causes]
+    assert wrong.causes[0].message.startswith("dh is (n - 1)/n times the gradient")
+    assert wrong.hint(1) == "Look at line 1 of cell 3: dh = 1/n*2 * h"
+
+
 def test_a_forward_pass_may_go_over_several_cells(notebook: Callable[..., Handwritten]) -> None:
     found = notebook([DATA, PARAMETERS, EMBEDDING, "k = n\n" + NETWORK, GRADIENTS])
     bp = derive(found.forward, *found.inputs)

@@ -1,4 +1,4 @@
-"""Three networks with a right backward pass each: the article's, layer norm + attention, a cell."""
+"""Networks with a right backward pass each: the article's, a cell, attention, and smaller ones."""
 
 from __future__ import annotations
 
@@ -261,6 +261,119 @@ dx = dy * gain
 def pooled_inputs() -> tuple[Any, ...]:
     g = torch.Generator().manual_seed(17)
     return torch.randn(5, 7, generator=g), torch.rand(7, generator=g) + 0.5, torch.zeros(5, 1)
+
+
+def heads(x, gain, W, target):
+    d = W.shape[2]
+    mu = x.mean(2, keepdim=True)
+    xc = x - mu
+    var = (xc**2).sum(2, keepdim=True) / (xc.shape[2] - 1)
+    inv = (var + 1e-5)**-0.5
+    xhat = xc * inv
+    y = xhat * gain
+    q = y.unsqueeze(1) @ W
+    turned = q.transpose(1, 2)
+    flat = turned.reshape(turned.shape[0], turned.shape[1], -1)
+    scores = flat @ flat.mT / d**0.5
+    first = scores[:, 0]
+    loss = ((first - target)**2).mean()
+    return loss
+
+
+HEADS = """
+dfirst = 2 * (first - target) / first.numel()
+dscores = torch.zeros_like(scores)
+dscores[:, 0] = dfirst
+dflat = (dscores + dscores.mT) @ flat / d**0.5
+dturned = dflat.view(turned.shape)
+dq = dturned.transpose(1, 2)
+dW = (y.unsqueeze(1).mT @ dq).sum(0)
+dy = (dq @ W.mT).sum(1)
+dgain = (dy * xhat).sum((0, 1))
+dxhat = dy * gain
+dinv = (dxhat * xc).sum(2, keepdim=True)
+dvar = -0.5 * (var + 1e-5)**-1.5 * dinv
+dxc = dxhat * inv + 2 * xc * dvar / (xc.shape[2] - 1)
+dmu = -dxc.sum(2, keepdim=True)
+dx = dxc + dmu / x.shape[2]
+"""
+
+
+def heads_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(19)
+    n, t, m, h, d = 3, 5, 7, 2, 11
+    return (
+        torch.randn(n, t, m, generator=g), torch.rand(m, generator=g) + 0.5,
+        torch.randn(h, m, d, generator=g) * 0.3, torch.randn(n, t, generator=g),
+    )
+
+
+def scan(image, k, a, target):
+    u = F.conv2d(image, k, padding=1)
+    s1 = u[:, :, 0]
+    s2 = a * s1 + u[:, :, 1]
+    s3 = a * s2 + u[:, :, 2]
+    out = s1 + s2 + s3
+    loss = ((out - target)**2).mean()
+    return loss
+
+
+SCAN = """
+dout = 2 * (out - target) / out.numel()
+ds3 = dout
+ds2 = dout + a * ds3
+ds1 = dout + a * ds2
+da = (ds3 * s2 + ds2 * s1).sum((0, 1))
+du = torch.stack([ds1, ds2, ds3], 2)
+dimage = F.conv2d(du, k.transpose(0, 1).flip((-1, -2)), padding=1)
+dk = F.conv2d(image.transpose(0, 1), du.transpose(0, 1), padding=1).transpose(0, 1)
+"""
+
+
+def scan_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(23)
+    n, c, o, w = 5, 2, 11, 7
+    return (
+        torch.randn(n, c, 3, w, generator=g), torch.randn(o, c, 3, 3, generator=g),
+        torch.randn(w, generator=g), torch.randn(n, o, w, generator=g),
+    )
+
+
+def echo(x, w, Wh, target):
+    y = F.conv1d(x, w)
+    z1 = y[:, :, 0]
+    r1 = torch.sigmoid(z1)
+    z2 = y[:, :, 1] + r1 @ Wh
+    r2 = torch.sigmoid(z2)
+    z3 = y[:, :, 2] + r2 @ Wh
+    r3 = torch.sigmoid(z3)
+    total = r1 + r2 + r3
+    loss = ((total - target)**2).mean()
+    return loss
+
+
+ECHO = """
+dtotal = 2 * (total - target) / total.numel()
+dr3 = dtotal
+dz3 = dr3 * r3 * (1 - r3)
+dr2 = dtotal + dz3 @ Wh.T
+dz2 = dr2 * r2 * (1 - r2)
+dr1 = dtotal + dz2 @ Wh.T
+dz1 = dr1 * r1 * (1 - r1)
+dWh = r2.T @ dz3 + r1.T @ dz2
+dy = torch.stack([dz1, dz2, dz3], 2)
+dx = F.conv1d(dy, w.transpose(0, 1).flip(-1), padding=2)
+dw = F.conv1d(x.transpose(0, 1), dy.transpose(0, 1)).transpose(0, 1)
+"""
+
+
+def echo_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(29)
+    n, i, o = 7, 2, 11
+    return (
+        torch.randn(n, i, 5, generator=g), torch.randn(o, i, 3, generator=g),
+        torch.randn(o, o, generator=g) * 0.4, torch.randn(n, o, generator=g),
+    )
 # fmt: on
 
 
@@ -279,5 +392,8 @@ NETWORKS = {
     "tokens": Network(tokens, TOKENS, tokens_inputs()),
     "convolved": Network(convolved, CONVOLVED, convolved_inputs()),
     "pooled": Network(pooled, POOLED, pooled_inputs()),
+    "heads": Network(heads, HEADS, heads_inputs()),
+    "scan": Network(scan, SCAN, scan_inputs()),
+    "echo": Network(echo, ECHO, echo_inputs()),
     "cell": Network(cell, CELL, cell_inputs()),
 }

@@ -136,6 +136,16 @@ def test_the_text_has_the_line_a_squiggle_and_a_sentence() -> None:
     assert "1 wrong: db2" in lines[-1]
 
 
+def test_a_right_gradient_of_a_wrong_one_is_not_called_rounding_alone() -> None:
+    """The second use of bndiff sums to nothing, and db1 is zero in real numbers."""
+    outcome = judged("article", (" + 2 * bndiff * dbndiff2", ""))
+    assert by_name(outcome, "dbndiff").verdict == "partial (1 of 2 uses)"
+    cancels = "what is wrong in dbndiff cancels here, but for rounding"
+    assert by_name(outcome, "dbnmeani").why == cancels
+    assert by_name(outcome, "db1").why == "zero but for rounding, as autograd's own"
+    assert "with what it reads" in by_name(outcome, "dbnraw").why
+
+
 def test_json_is_the_contracts() -> None:
     outcome = judged("article", ("db2 = dlogits.sum(0)", "db2 = dlogits.sum(1)"))
     data = json.loads(json.dumps(outcome.as_json()))

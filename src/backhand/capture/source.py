@@ -104,7 +104,7 @@ def forget_sources() -> None:
     for name in changed:
         del _files[name]
     if changed:
-        owner_at.cache_clear()
+        _owner_at.cache_clear()
 
 
 def _span(node: ast.expr | ast.stmt) -> Span:
@@ -125,10 +125,14 @@ def span_of(code: CodeType, lasti: int) -> Span | None:
     return Span(line, col, end_line, end_col)
 
 
-@lru_cache(4096)
 def owner_at(code: CodeType, lasti: int) -> Owner:
     """The statement and the names that the value computed at this instruction goes to."""
-    filename = code.co_filename
+    # two files with the same lines have equal code objects: equality leaves the file out
+    return _owner_at(code.co_filename, code, lasti)
+
+
+@lru_cache(4096)
+def _owner_at(filename: str, code: CodeType, lasti: int) -> Owner:
     span = span_of(code, lasti)
     parsed = _parsed(filename)
     line = span.line if span else code.co_firstlineno

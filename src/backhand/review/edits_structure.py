@@ -95,7 +95,9 @@ def index_edits(s: Source) -> Iterator[Edit]:
                 ends = [s.of(e) for e in (part.lower, part.upper) if e is not None]
                 choices = [*ends, ":", *(f"{e}:" for e in ends), *(f":{e}" for e in ends)]
                 if not ends:
-                    choices = ["0", "-1", f"range({owner}.shape[{i}])"]
+                    choices = ["0", "-1", "0:1", "-1:", f"range({owner}.shape[{i}])"]
+                elif isinstance(part.lower, ast.Constant) and type(part.lower.value) is int:
+                    choices.append(f"{part.lower.value}:{part.lower.value + 1}")
             elif isinstance(part, ast.Constant) and type(part.value) is int:
                 v = part.value
                 choices = [f"{v}:", f":{v}", ":", str(v + 1), str(v - 1)]

@@ -67,12 +67,12 @@ def wrong_shape(e: Evidence) -> Cause | None:
                 said = f"this holds for matrices: with more axes all but {of}'s own are summed over"
                 return caused(e, "rank-two-only", f"{shapes}: {said}", mend)
             mend = smallest(e, {"not-summed"})
-            said = f"{of} was broadcast along axis {axes}, and its gradient is the sum over it"
+            said = f"{of} was broadcast along {_said(axes)}, over which its gradient is summed"
             return caused(e, "axis-not-summed", f"{shapes}: {said}", mend)
     for axes in _axes(pairs[0][1].dim()):
         if all(_summed(t, v, axes) for v, t in pairs):
             mend = smallest(e, {"over-summed", "axis", "missing-keepdim"})
-            said = f"summed over axis {axes} as well, along which {of} was not broadcast"
+            said = f"summed over {_said(axes)} as well, along which {of} was not broadcast"
             return caused(e, "wrong-axis", f"{shapes}: {said}", mend)
     return _jacobian(e, pairs, shapes)
 
@@ -87,6 +87,10 @@ def _for_matrices(e: Evidence) -> bool:
 def _axes(rank: int) -> list[tuple[int, ...]]:
     counts = range(1, rank + 1)
     return [axes for k in counts for axes in itertools.combinations(range(rank), k)]
+
+
+def _said(axes: tuple[int, ...]) -> str:
+    return ("axis " if len(axes) == 1 else "axes ") + " and ".join(map(str, axes))
 
 
 def _summed(big: torch.Tensor, small: torch.Tensor, axes: tuple[int, ...]) -> bool:
@@ -167,6 +171,9 @@ def number_said(e: Evidence, numbers: Sequence[float]) -> tuple[str, str] | None
     if all(abs(r - 2) < 1e-7 for r in numbers):
         return "twice", "2"
     sizes = [(text, values) for text, values in sizes_of(e) if any(v > 1 for v in values)]
+    # one number may be the size of several things: the one that the lines speak of is meant
+    spoken = " ".join([*(s.text for s in e.statements), *(f"{u.text} {u.reader}" for u in e.uses)])
+    sizes.sort(key=lambda size: not re.search(rf"(?<![\w.]){re.escape(size[0])}(?!\w)", spoken))
     forms: list[tuple[str, str, list[float]]] = []
     for text, n in sizes:
         forms.append(("count", text, [float(v) for v in n]))

@@ -18,7 +18,8 @@ def hint(gradient: Gradient, level: int) -> str:
     entry = CATALOGUE[cause.code]
     if level <= 1:
         line = cause.line or gradient.line
-        where = f"Look at line {line}" if line else f"Look for {gradient.name}"
+        cell = f" of {gradient.where}" if gradient.where else ""
+        where = f"Look at line {line}{cell}" if line else f"Look for {gradient.name}"
         text = textwrap.dedent(gradient.text).strip()
         return f"{where}: {text}" if text else f"{where}."
     if level == 2:

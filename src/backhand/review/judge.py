@@ -185,7 +185,7 @@ class _Judge:
         if s.own_right and (s.local_right or s.own.verdict == SAME_BITS or not s.telling):
             verdict = EXACT if s.own.verdict == SAME_BITS else CLOSE
             if verdict == CLOSE:
-                why = self._rounding(s)
+                why = self._rounding(s, right)
         elif s.own_right and not s.local_right:
             verdict = EXACT if s.own.verdict == SAME_BITS else CLOSE
             why = "right in the end, though not by itself: two lines make up for one another"
@@ -300,9 +300,21 @@ class _Judge:
             ),
         )
 
-    def _rounding(self, s: _Standing) -> str:
-        truth = self.settings.given.gradients.get(s.candidate.of)
-        return rounding_note(self.reference, s.candidate, s.local, s.given.value, truth)
+    def _rounding(self, s: _Standing, right: dict[str, bool]) -> str:
+        c = s.candidate
+        truth = self.settings.given.gradients.get(c.of)
+        empty = self._probe(c, self.settings.double).empty
+        wrong = [
+            name
+            for i in (*c.needed, *c.own)
+            for name in self.handwritten.statements[i].reads
+            if right.get(name) is False
+            and name not in self.conventions
+            and self.names.of(name) != c.of
+        ]
+        if wrong and not empty:
+            return f"what is wrong in {wrong[0]} cancels here, but for rounding"
+        return rounding_note(self.reference, c, s.local, s.given.value, truth, empty)
 
     # what was not written
 

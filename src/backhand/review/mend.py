@@ -239,6 +239,12 @@ def sizes_of(e: Evidence) -> list[tuple[str, list[int]]]:
             counts = [v for v in everywhere if isinstance(v, int)]
             if len(counts) == len(everywhere):
                 out.append((name, counts))
+                known.add(name)
+    read = {name for statement in e.statements for name in statement.reads}
+    for name in sorted(read - known):
+        held = e.handwritten.scope.get(name)
+        if type(held) is int and held > 1:
+            out.append((name, [held] * len(e.probes)))  # a constant of the script: n = 32
     return out
 
 

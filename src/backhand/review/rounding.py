@@ -17,12 +17,16 @@ def rounding_note(
     local: Comparison,
     value: Any,
     truth: torch.Tensor | None,
+    empty: bool,
 ) -> str:
-    """That it is rounding, where it arises, and which order of operations has the same bits."""
+    """That it is rounding, where it arises, and which order of operations has the same bits.
+
+    ``empty`` says that the gradient is zero in real numbers, so that what is left is rounding.
+    """
+    if empty or not local.discriminates:
+        return "zero but for rounding, as autograd's own"
     if local.verdict == EXACT:
         return "exact by itself: the rounding comes in with what it reads"
-    if not local.discriminates:
-        return "zero but for rounding, as autograd's own"
     parts = ["rounding only, in double precision nothing is left", _histogram(value, truth)]
     label = reference.labels.get(candidate.of)
     lines = [line.text for line in reference.exact_lines if label in line.targets]

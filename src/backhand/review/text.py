@@ -15,7 +15,9 @@ def review_text(review: Review) -> str:
     lines: list[str] = []
     for gradient in review.gradients:
         lines += gradient_lines(gradient)
-    lines += ["", summary(review)] if lines else [summary(review)]
+    if lines and lines[-1]:
+        lines.append("")
+    lines.append(summary(review))
     lines += [f"note: {note}" for note in review.notes]
     return "\n".join(lines)
 
@@ -51,10 +53,11 @@ def summary(review: Review) -> str:
     wrong = [g for g in counted if not g.ok]
     exact = sum(g.verdict == "exact" for g in counted)
     close = sum(g.verdict == "close" for g in counted)
-    parts = [f"{exact} exact", *([f"{close} close"] if close else [])]
+    parts = [f"{exact} exact" + (f", {close} close" if close else "")]
     own = [g for g in wrong if not g.verdict.startswith("inherits")]
     if own:
         parts.append(f"{len(own)} wrong: {', '.join(g.name for g in own)}")
     if len(wrong) > len(own):
-        parts.append(f"{len(wrong) - len(own)} inherit an error")
-    return f"{len(counted)} gradients: {', '.join(parts)}"
+        heirs = len(wrong) - len(own)
+        parts.append(f"{heirs} inherit{'s' if heirs == 1 else ''} an error")
+    return f"{len(counted)} gradients: {'; '.join(parts)}"
