@@ -318,13 +318,15 @@ def to_tex(item: Item) -> str:
 
 
 def _joined(parts: list[str]) -> str:
-    out = ""
+    out: list[str] = []
+    last = ""  # what was written last decides alone: looking through all of it is quadratic
     for part in parts:
         # a command eats the letters after it, and two factors want a little room
-        gap = " " if re.search(r"\\[A-Za-z]+$", out) or (out and part[:1].isalpha()) else ""
-        factors = re.search(r"[\w})\]]$", out) and re.match(r"\\(?:mathrm|mathit|frac)", part)
-        out += ("\\," if factors else gap) + part
-    return out
+        gap = " " if re.search(r"\\[A-Za-z]+$", last) or (last and part[:1].isalpha()) else ""
+        factors = re.match(r"\\(?:mathrm|mathit|frac)", part) and re.search(r"[\w})\]]$", last)
+        out += ("\\," if factors else gap, part)
+        last = part or last
+    return "".join(out)
 
 
 __all__ = [
