@@ -18,6 +18,7 @@ from backhand.shorthand import compose
 from backhand.shorthand.blocks import Block
 from backhand.shorthand.regions import Region
 from backhand.shorthand.solve import Solver
+from benchmarks.derive import GPT
 from benchmarks.forms import FORMS, Form, form
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -268,6 +269,35 @@ def test_layers_that_are_alike_are_solved_once(monkeypatch: pytest.MonkeyPatch) 
         # nor are the values of other layers looked at
         counts.append((len(calls), sum(looked)))
         assert bp.verify(form="shorthand").ok
+    assert counts[0] == counts[1]
+
+
+def test_blocks_of_attention_that_are_alike_are_solved_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+    solve = Solver.solve_region
+
+    def counted(self: Solver, region: Region, extra: Sequence[Block]) -> None:
+        calls.append(1)
+        solve(self, region, extra)
+
+    monkeypatch.setattr(Solver, "solve_region", counted)
+    counts = []
+    for n in (2, 3):
+        calls.clear()
+        net = GPT(n, width=8, heads=2, vocabulary=16, positions=24).double()
+        ids, targets = torch.randint(0, 16, (2, 2, 23))
+        bp = backhand.derive(net, ids, targets, runs="shorthand")
+        # one form for each block: that of the scores' gradient
+        assert sum(bool(region.lines) for region in bp.regions) == n
+        counts.append(len(calls))
+        loss = net(ids, targets)
+        true = torch.autograd.grad(loss, list(net.parameters()))
+        found, ours = bp(ids, targets)
+        torch.testing.assert_close(found, loss.detach())
+        for one, other in zip(ours.values(), true, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
     assert counts[0] == counts[1]
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import InputError
 from .common import FORMS, derive_target, target_options
-from .text import check_output, clean, write_file
+from .text import check_encoding, check_output, clean, write_file
 
 if TYPE_CHECKING:
     from ..api import Backprop
@@ -86,20 +85,8 @@ def derive(
         write_file(output, text, force)
         click.echo(clean(f"wrote {output}"), err=True)
     else:
-        _check_encoding(text)
+        check_encoding(text)
         click.echo(text, nl=False)
-
-
-def _check_encoding(text: str) -> None:
-    """Source is written as it is or not at all: no letter of a name may be replaced."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"the output's encoding ({encoding}) has no {text[error.start]!r}: write to a file "
-            "with -o FILE, or set PYTHONIOENCODING=utf-8"
-        ) from None
 
 
 def _kept(save: str | None) -> str | list[str] | None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from ..errors import InputError
 from .common import derive_target
-from .text import check_output, clean, write_file
+from .text import check_encoding, check_output, clean, write_file
 
 FORMATS = ("text", "markdown", "latex", "html", "notebook")
 
@@ -80,7 +77,7 @@ def _show(text: str) -> None:
 
     terminal = Terminal()
     if not terminal.is_terminal:
-        _check(text)
+        check_encoding(text)
         click.echo(text, nl=False)
         return
     lines = text.split("\n")
@@ -92,18 +89,6 @@ def _show(text: str) -> None:
         style = "bold" if heading and not line.startswith("  ") else "dim" if rest else ""
         shown.append(f"{line}\n", style=style)
     terminal.print(shown, end="", soft_wrap=True, highlight=False)
-
-
-def _check(text: str) -> None:
-    """Mathematics needs its signs: a stream that has none of them is told so."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"the output's encoding ({encoding}) has no {text[error.start]!r}: write to a file "
-            "with -o FILE, or set PYTHONIOENCODING=utf-8"
-        ) from None
 
 
 __all__ = ["explain"]

@@ -98,3 +98,15 @@ def parse_sizes(text: str | None) -> dict[str, int]:
             raise InputError(f"--at {piece.strip()!r}: no tensor has an axis that long")
         sizes[name] = int(value)
     return sizes
+
+
+def check_encoding(text: str) -> None:
+    """Text is written as it is or not at all: no letter or sign may be replaced."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the output's encoding ({encoding}) has no {text[error.start]!r}: write to a file "
+            "with -o FILE, or set PYTHONIOENCODING=utf-8"
+        ) from None

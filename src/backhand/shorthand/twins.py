@@ -127,12 +127,23 @@ class Twin:
             before = dict(self.values), dict(self.sizes)
             try:
                 self._value(x, y)
-                before = dict(self.values), dict(self.sizes)
-                u, w = self.makers.get(x.name), self.makers.get(y.name)
-                if u is not None and w is not None and get_op(u.op).kind == "view":
-                    self._node(u, w)
+                self._views(x, y)
             except Difference:  # of a gradient it is enough to know which it is
                 self.values, self.sizes = before
+
+    def _views(self, a: Value, b: Value) -> None:
+        """What two gradients are views of, as far as they are views in the same way."""
+        one, other = self.makers.get(a.name), self.makers.get(b.name)
+        while one is not None and other is not None and get_op(one.op).kind == "view":
+            before = dict(self.values), dict(self.sizes)
+            a, b = next(one.operands()), next(other.operands())
+            self.stops.add(a.name)  # of a gradient it is enough to know which it is
+            try:
+                self._node(one, other)
+            except Difference:
+                self.values, self.sizes = before
+                return
+            one, other = self.makers.get(a.name), self.makers.get(b.name)
 
     # replacing
 
