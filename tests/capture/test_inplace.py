@@ -37,6 +37,13 @@ def itself_into_itself(x: Tensor, w: Tensor) -> Tensor:
     return (h * h).sum()
 
 
+def whole_of_itself_through_a_view(x: Tensor, w: Tensor) -> Tensor:
+    """What is left of the views is two transposes that cancel, and a value that is read twice."""
+    h = torch.sin(x[:1, 0] * w[0, :1])
+    h.transpose(0, -1)[:1] += h
+    return h.sum()
+
+
 def setitem_negative(x: Tensor, w: Tensor) -> Tensor:
     h = x * w
     h[-1, 1:-1] = 0.5
@@ -353,6 +360,7 @@ RIGHT = [
     returned_after_update,
     one_column_into_another,
     itself_into_itself,
+    whole_of_itself_through_a_view,
 ]
 
 

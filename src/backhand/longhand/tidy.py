@@ -49,7 +49,15 @@ class _Step:
 
     def __init__(self, step: Step, reads: Counter[str], spread: dict[str, str]) -> None:
         self.step = step
-        self.reads = reads
+        self.reads = reads  # as they are by now
+        inside = Counter(v.name for node in step.nodes for v in node.operands())
+        # anonymous, made in this step and read in this step only
+        self.local = {
+            o.name
+            for node in step.nodes
+            for o in node.outs
+            if o.var is None and inside[o.name] == reads[o.name]
+        }
         self.spread = spread
         self.nodes: list[Node] = []
         self.made: dict[str, Node] = {}  # the node that makes an anonymous value of this step
@@ -59,8 +67,12 @@ class _Step:
         for node in self.step.nodes:
             args = tuple(map_arg(a, lambda v: self.instead.get(v.name, v)) for a in node.args)
             node = replace(node, args=args)
+            before = list(node.operands())
             for rewrite in _REWRITES.get(node.op, ()):
                 node = rewrite(self, node)
+            self.reads.update(v.name for v in node.operands())
+            for value in before:
+                self._unread(value)
             self._keep(node)
         return replace(self.step, nodes=tuple(self.nodes))
 
@@ -68,21 +80,24 @@ class _Step:
         out = node.outs[0]
         if node.op == "identity" and isinstance(node.args[0], Value):
             source = node.args[0]
-            if out.var is None and self._is_local(out):
+            if out.name in self.local:
                 self.instead[out.name] = source
+                self.reads[source.name] += self.reads[out.name] - 1
                 return
-            if self._is_local(source) and self.reads[source.name] == 1:
+            if source.name in self.local and self.reads[source.name] == 1:
                 self._rename(source, out)
                 return
         self.nodes.append(node)
         if len(node.outs) == 1 and out.var is None:
             self.made[out.name] = node
 
-    def _is_local(self, value: Value) -> bool:
-        """Whether the value is anonymous, made in this step and read in this step only."""
-        inside = sum(v.name == value.name for node in self.step.nodes for v in node.operands())
-        made = any(o.name == value.name for node in self.step.nodes for o in node.outs)
-        return value.var is None and made and inside == self.reads[value.name]
+    def _unread(self, value: Value) -> None:
+        """One reader less; what nobody reads any more reads nothing either."""
+        self.reads[value.name] -= 1
+        node = self.made.get(value.name)
+        if node is not None and not self.reads[value.name]:
+            for operand in node.operands():
+                self._unread(operand)
 
     def _rename(self, old: Value, new: Value) -> None:
         for i, node in enumerate(self.nodes):
