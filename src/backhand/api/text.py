@@ -25,7 +25,7 @@ from ..emit.listing import (
 from ..emit.python import Printer
 from ..errors import InputError
 from ..explain import Explanations, Source
-from ..longhand import Backward, Namer, Plan, backward, expand_plain, plan_saving, recompute
+from ..longhand import Backward, Plan, plan_saving, recompute, spellings
 from ..program.cost import Cost, cost
 from ..program.invoke import dtype_name
 from ..program.ir import Program, without_dead_nodes
@@ -57,13 +57,10 @@ class Derivation:
         self._names = list(wrt) if wrt is not None else _differentiable(captured)
         if not self._names:
             raise InputError(_nothing_to_do(captured, wrt))
-        self._walked = backward(captured.program, captured.context, captured.vars, self._names)
-        self._expanded = expand_plain(self._walked, captured.context, captured.vars)
-        exact, needed_exact = recompute(self._walked, captured.program)
-        plain, needed_plain = recompute(self._expanded, captured.program)
-        namer = self._namer = Namer(captured.program)
-        self.program: Program = namer.program(captured.program, needed_exact | needed_plain)
-        self._exact, self._plain = namer.backward(exact), namer.backward(plain)
+        made = spellings(captured.program, captured.context, captured.vars, self._names)
+        self._walked, self._expanded, self._namer = made.walked, made.expanded, made.namer
+        self.program: Program = made.forward
+        self._exact, self._plain = made.exact, made.plain
 
     @property
     def symbols(self) -> tuple[Any, ...]:

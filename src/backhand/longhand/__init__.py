@@ -5,15 +5,18 @@ from __future__ import annotations
 from .naming import Namer
 from .passes import expand_plain, recompute
 from .saving import Plan, plan_saving
+from .spellings import Spellings, spellings
 from .walk import Backward, Use, backward
 
 __all__ = [
     "Backward",
     "Namer",
     "Plan",
+    "Spellings",
     "Use",
     "backward",
     "expand_plain",
     "plan_saving",
     "recompute",
+    "spellings",
 ]

@@ -20,7 +20,7 @@ from ..capture import capture, fits, holds_at
 from ..checking.verify import Truth, autograd_truth, run_lines
 from ..emit.listing import print_backward, print_forward, printed_name
 from ..emit.python import Line
-from ..longhand import Namer, backward, expand_plain, recompute
+from ..longhand import spellings
 
 # Operators that pick the largest or smallest entries, at whose ties a convention decides.
 MAXIMA = frozenset({"amax", "amin", "max", "min", "max_dim", "min_dim"})
@@ -80,31 +80,24 @@ class Reference:
             and leaf.kind != "buffer"
         }
         program, context = self.captured.program, self.captured.context
-        walked = backward(program, context, self.captured.vars, sorted(self.wrt))
-        expanded = expand_plain(walked, context, self.captured.vars)
-        plain, needed = recompute(expanded, program)
-        exact, more = recompute(walked, program)
-        namer = Namer(program)
-        self.program = namer.program(program, needed | more)
-        self.derived = namer.backward(plain)
+        made = spellings(program, context, self.captured.vars, sorted(self.wrt))
+        self.program = made.forward
+        self.derived = made.plain
         self.symbols = program.symbols
-        listing = print_backward(
-            self.derived.program, self.symbols, shapes=False, forward=self.program
+        listing, exact = (
+            print_backward(b.program, self.symbols, shapes=False, forward=self.program)
+            for b in (made.plain, made.exact)
         )
         self.preamble, self.lines = listing.preamble, listing.lines
-        rounded = namer.backward(exact)
-        printed = print_backward(
-            rounded.program, self.symbols, shapes=False, forward=self.program
-        )
-        self.exact_lines = printed.lines
+        self.exact_lines = exact.lines
         self.forward_lines, self.forward_head = print_forward(self.program, self.symbols)
-        made = {v.name: printed_name(v) for v in self.derived.program.values()}
+        printed = {v.name: printed_name(v) for v in self.derived.program.values()}
         named = [v for v in program.values() if v.var is not None and v.floating]
         self.names = tuple(v.name for v in named)
         self.labels = {
-            of: made[name]
+            of: printed[name]
             for of, name in self.derived.gradients.items()
-            if name in made and of in {*self.names, *self.derived.upstream_of}
+            if name in printed and of in {*self.names, *self.derived.upstream_of}
         }
         self._compiled = {x.text: compile(x.text, "<longhand>", "exec") for x in self.lines}
         self._following: dict[str, frozenset[str]] = {}
@@ -161,8 +154,7 @@ class Reference:
             seed,
         )
         values = self.values_at(inputs, seed)
-        gradients = {k: g for k, g in truth.gradients.items()}
-        gradients.update(truth.upstream)
+        gradients = {**truth.gradients, **truth.upstream}
         return Setting(values, gradients, truth.upstream, fresh)
 
     def noisy(self, setting: Setting, read: Sequence[str], seed: int) -> Setting | None:
@@ -177,7 +169,7 @@ class Reference:
         by_label = {self.labels[of]: of for of in read if of in self.labels}
         gradients = dict(setting.gradients)
         last = {t: i for i, line in enumerate(self.lines) for t in line.targets}
-        for up, of in zip(self.derived.upstream, self.derived.upstream_of, strict=True):
+        for up, of in self._ups():
             if of in read:
                 label = printed_name(up)
                 space[label] = noise_like(space[label], generator)
@@ -207,7 +199,7 @@ class Reference:
         """Where the longhand's lines can run: forward values, sizes and upstreams."""
         space = dict(setting.values)
         run_lines(list(self.preamble), space)
-        for value, of in zip(self.derived.upstream, self.derived.upstream_of, strict=True):
+        for value, of in self._ups():
             space[printed_name(value)] = setting.upstream[of]
         return space
 
