@@ -24,7 +24,7 @@ from .finders_patterns import (
     unselected,
 )
 from .finders_uses import paths_counted, uses_counted
-from .mend import Mend, longhand, sizes_of, smallest
+from .mend import Mend, longhand, smallest
 from .result import CLOSE, Cause
 
 
@@ -72,72 +72,70 @@ def by_edit(e: Evidence) -> Cause | None:
     return caused(e, code, said, mend)
 
 
+# The kinds of edits that undo one kind of mistake each, whatever the line: its code and the reason.
+_MATMUL = "a factor of a matrix product is transposed, or the two are the wrong way round"
+_KEEPDIM = "without its axis of length 1 the sum is broadcast along another axis"
+PLAIN = {
+    "sign": ("sign", "the sign is wrong"),
+    "matmul": ("matmul-order", _MATMUL),
+    "transpose": ("matmul-order", _MATMUL),
+    "missing-keepdim": ("row-for-column", _KEEPDIM),
+    "extra-keepdim": ("row-for-column", _KEEPDIM),
+    "rank": ("rank-two-only", "this holds for matrices, and there are more axes here"),
+    "exponent": ("exponent", "the exponent is wrong"),
+    "mask": ("wrong-mask", "the mask is that of the forward pass"),
+    "parentheses": ("precedence", "the operators bind otherwise than you meant"),
+    "duplicates": (
+        "duplicates-overwritten",
+        "an index that occurs twice keeps its last value only; repeats have to add up",
+    ),
+    "view": ("view-for-transpose", "a view keeps the order in memory"),
+    "flip": ("convolution", "the kernel runs the other way in the backward pass"),
+    "slice": ("slice-for-element", "these are not the entries that were read"),
+    "function": ("operator", "another function"),
+    "operator": ("operator", "the operator is wrong"),
+    "not-summed": ("axis-not-summed", "a sum over a broadcast axis is missing"),
+}
+
+
 def _meaning(e: Evidence, mend: Mend) -> tuple[str, str]:
+    """The code of the mistake that an edit undoes, and the sentence that says so."""
     edit, of = mend.edit, e.candidate.of
     old, new = mend.old, mend.new
     change = f"In `{mend.before.strip()}`, I expected `{new}` where you wrote `{old}`"
     kind = edit.kind
-    if kind == "sign":
-        return "sign", f"{change}: the sign is wrong"
-    if kind in ("matmul", "transpose"):
-        said = "a factor of a matrix product is transposed, or the two are the wrong way round"
-        return "matmul-order", f"{change}: {said}"
-    if kind in ("missing-keepdim", "extra-keepdim"):
-        said = "without its axis of length 1 the sum is broadcast along another axis"
-        return "row-for-column", f"{change}: {said}"
+    if kind in PLAIN:
+        code, reason = PLAIN[kind]
+        return code, f"{change}: {reason}"
     if kind == "axis":
         if _rank(e) > 2 and re.search(r"\(\d, \d", new) and not re.search(r"\(\(", old):
             return "rank-two-only", f"{change}: there are more axes than two to sum over"
         return "wrong-axis", f"{change}: the axis is not the one along which {of} was broadcast"
-    if kind == "rank":
-        return "rank-two-only", f"{change}: this holds for matrices, and there are more axes here"
-    if kind == "exponent":
-        return "exponent", f"{change}: the exponent is wrong"
     if kind == "count":
         return _count(e, change, old, new)
     if kind in ("constant", "argument", "index"):
         return _constant(e, mend, change)
-    if kind == "mask":
-        return "wrong-mask", f"{change}: the mask is that of the forward pass"
-    if kind == "parentheses":
-        return "precedence", f"{change}: the operators bind otherwise than you meant"
     if kind == "name":
         if {old.strip("()"), new.strip("()")} == {of, _output(e)}:
-            said = "the derivative is taken at the wrong point"
-            return "wrong-point", f"{change}: {said}"
+            return "wrong-point", f"{change}: the derivative is taken at the wrong point"
         return "wrong-name", f"{change}: that is another tensor"
     if kind == "surplus-call" and edit.factor in ("tanh", "torch.tanh", "sigmoid", "exp", "log"):
         said = "the derivative is taken at the wrong point, the function is applied already"
         return "wrong-point", f"{change}: {said}"
-    if kind == "duplicates":
-        said = "an index that occurs twice keeps its last value only; repeats have to add up"
-        return "duplicates-overwritten", f"{change}: {said}"
-    if kind == "view":
-        return "view-for-transpose", f"{change}: a view keeps the order in memory"
-    if kind == "flip":
-        return "convolution", f"{change}: the kernel runs the other way in the backward pass"
-    if kind == "slice":
-        return "slice-for-element", f"{change}: these are not the entries that were read"
-    if kind == "function":
-        return "operator", f"{change}: another function"
     if kind in ("over-summed", "surplus-call"):
         code = "wrong-axis" if kind == "over-summed" else "operator"
         return code, f"{change}: {edit.factor or 'the sum'} is too many"
     if kind == "surplus-factor":
-        if edit.factor in [text for text, _ in sizes_of(e)] or re.fullmatch(
+        if edit.factor in [text for text, _ in e.sizes] or re.fullmatch(
             r"1\s*/\s*\w+", edit.factor
         ):
             return "wrong-count", f"{change}: {edit.factor} is too many"
         return "surplus-factor", f"{change}: the factor {edit.factor} is too many"
     if kind == "surplus-term":
         return "surplus-term", f"{change}: the term {edit.factor} is too many"
-    if kind == "not-summed":
-        return "axis-not-summed", f"{change}: a sum over a broadcast axis is missing"
     if kind == "addend":
         return "term-forgotten", f"{change}: the term {edit.factor} is missing"
-    if kind in ("factor", "divisor"):
-        return _factor(e, mend, change, edit.factor)
-    return "operator", f"{change}: the operator is wrong"
+    return _factor(e, mend, change, edit.factor)
 
 
 def _count(e: Evidence, change: str, old: str, new: str) -> tuple[str, str]:
@@ -163,7 +161,7 @@ def _factor(e: Evidence, mend: Mend, change: str, factor: str) -> tuple[str, str
     if label_of is not None:
         said = f"{name} does not depend on the upstream: every gradient is upstream × local"
         return "upstream-forgotten", f"{said}, and the factor {factor} is missing"
-    if factor in [text for text, _ in sizes_of(e)] or re.search(r"n - 1|shape\[", factor):
+    if factor in [text for text, _ in e.sizes] or re.search(r"n - 1|shape\[", factor):
         lessened = "- 1" in factor
         code = "bessel" if lessened else "wrong-count"
         return code, f"{change}: the count {factor} is missing"

@@ -92,9 +92,30 @@ class Evidence:
         """The values whose gradients the attempt reads."""
         return gradients_read(self.handwritten, self.names, self.candidate)
 
-    def holds(self, value_at: Any) -> bool:
-        """Whether what ``value_at(k, probe)`` gives is the truth at every probe."""
-        return all(p.agrees(value_at(k, p)) for k, p in enumerate(self.probes))
+    @cached_property
+    def sizes(self) -> tuple[tuple[str, list[int]], ...]:
+        """Every size as the code can say it, with its value at each probe."""
+        out: dict[str, list[int]] = {}
+        for symbol in self.reference.symbols:
+            if symbol.axis is None and not symbol.named:
+                continue
+            text = symbol.name if symbol.named else symbol.accessor
+            try:
+                values = [int(eval(symbol.accessor, dict(p.setting.values))) for p in self.probes]
+            except (NameError, AttributeError, IndexError):
+                continue
+            out[text] = values
+        for name, held in self.probes[0].setting.values.items():
+            if type(held) is int and held > 1 and name not in out:
+                everywhere = [p.setting.values.get(name) for p in self.probes]
+                counts = [v for v in everywhere if isinstance(v, int)]
+                if len(counts) == len(everywhere):
+                    out[name] = counts
+        for name in sorted({name for s in self.statements for name in s.reads} - out.keys()):
+            held = self.handwritten.scope.get(name)
+            if type(held) is int and held > 1:
+                out[name] = [held] * len(self.probes)  # a constant of the script: n = 32
+        return tuple(out.items())
 
     def rerun(self, probe: Probe, changed: Mapping[int, str]) -> Any:
         """The gradient at a probe with some statements replaced by other texts."""

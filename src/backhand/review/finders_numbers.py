@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 
 from .evidence import Evidence
-from .mend import Mend, longhand, sizes_of, smallest
+from .mend import Mend, longhand, smallest
 from .reference import near
 from .result import Cause
 
@@ -153,10 +153,12 @@ def constant_ratio(e: Evidence) -> Cause | None:
         return caused(e, "added-twice", said, mend)
     if mend is not None and mend.edit.kind in ("operator", "parentheses", "name"):
         return None  # the edit says more than the number does
-    code = {"count": "wrong-count", "bessel": "bessel", "scale": "wrong-scale"}[kind]
+    code = COUNTED[kind]
     return caused(e, code, f"{name} is {said} times the gradient: {REASON[code]}", mend)
 
 
+# The causes that the kinds of ``number_said`` stand for.
+COUNTED = {"count": "wrong-count", "bessel": "bessel", "scale": "wrong-scale"}
 REASON = {
     "wrong-count": "a mean hands each of its n entries 1/n of the upstream",
     "bessel": "a variance over n − 1 has n − 1 in its gradient too, a mean has n",
@@ -170,7 +172,7 @@ def number_said(e: Evidence, numbers: Sequence[float]) -> tuple[str, str] | None
         return "sign", "−1"
     if all(abs(r - 2) < 1e-7 for r in numbers):
         return "twice", "2"
-    sizes = [(text, values) for text, values in sizes_of(e) if any(v > 1 for v in values)]
+    sizes = [(text, values) for text, values in e.sizes if any(v > 1 for v in values)]
     # one number may be the size of several things: the one that the lines speak of is meant
     spoken = " ".join([*(s.text for s in e.statements), *(f"{u.text} {u.reader}" for u in e.uses)])
     sizes.sort(key=lambda size: not re.search(rf"(?<![\w.]){re.escape(size[0])}(?!\w)", spoken))

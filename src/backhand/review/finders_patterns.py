@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -45,7 +46,6 @@ def softmax_diagonal(e: Evidence) -> Cause | None:
     if pairs is None:
         return None
     for name, p in e.probes[0].setting.values.items():
-        g_name = name
         if not isinstance(p, torch.Tensor) or p.shape != pairs[0][1].shape or p.dim() == 0:
             continue
         if not bool(((p >= 0) & (p <= 1)).all()):
@@ -53,13 +53,12 @@ def softmax_diagonal(e: Evidence) -> Cause | None:
         fits = True
         for (v, t), probe in zip(pairs, e.probes, strict=True):
             q = probe.setting.values[name]
-            g = probe.setting.gradients.get(g_name)
+            g = probe.setting.gradients.get(name)
             if g is None or g.shape != t.shape or q.shape != t.shape:
                 fits = False
                 break
-            inner = (q * g).sum(-1, keepdim=True)
             full = any(near(q * (g - (q * g).sum(k, keepdim=True)), t) for k in range(q.dim()))
-            fits = fits and inner.numel() > 0 and full and near(v, q * (1 - q) * g)
+            fits = fits and full and near(v, q * (1 - q) * g)
         if fits:
             of, mine = e.candidate.of, e.candidate.name
             said = (
@@ -69,8 +68,7 @@ def softmax_diagonal(e: Evidence) -> Cause | None:
             )
             up = e.names.label(name)
             fix = f"{mine} = {name} * ({up} - ({up} * {name}).sum(-1, keepdim=True))"
-            cause = caused(e, "softmax-diagonal", said)
-            return Cause(cause.code, cause.message, fix, cause.line)
+            return replace(caused(e, "softmax-diagonal", said), fix=fix)
     return None
 
 
@@ -183,9 +181,7 @@ def rearranged(e: Evidence) -> Cause | None:
             return None
     name = e.candidate.name
     mend = smallest(e, {"matmul", "transpose", "view", "axis", "flip"})
-    if mend is not None and mend.edit.kind == "matmul":
-        return None
-    if mend is not None and mend.edit.kind == "flip":
+    if mend is not None and mend.edit.kind in ("matmul", "flip"):
         return None
     said = (
         f"{name} has the right numbers in the wrong places: a view keeps the order in memory, a "

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from .evidence import Evidence
-from .finders_numbers import REASON, caused, number_said, tensors
+from .evidence import Evidence, probe_at
+from .finders_numbers import COUNTED, REASON, caused, number_said, tensors
 from .mend import smallest
 from .reference import near
 from .result import Cause
@@ -56,14 +56,21 @@ def coefficients(e: Evidence) -> list[list[float]] | None:
     return out or None
 
 
+def _whole(found: Sequence[Sequence[float]]) -> list[int | None]:
+    """For each term its coefficient, where that is the same whole number at every probe."""
+    columns = zip(*found, strict=True)
+    return [
+        round(c[0]) if all(abs(x - round(c[0])) < 1e-6 for x in c) else None for c in columns
+    ]
+
+
 def uses_counted(e: Evidence) -> tuple[Cause, str] | None:
     """The value as a sum of uses: one is missing, negative, twice there, or miscounted."""
     found = coefficients(e)
     if found is None:
         return None
     count = len(e.uses)
-    columns = list(zip(*found, strict=True))
-    whole = [round(c[0]) if all(abs(x - round(c[0])) < 1e-6 for x in c) else None for c in columns]
+    whole = _whole(found)
     name, of = e.candidate.name, e.candidate.of
     if all(c in (0, 1) for c in whole):
         missing = [i for i, c in enumerate(whole) if c == 0]
@@ -90,12 +97,12 @@ def uses_counted(e: Evidence) -> tuple[Cause, str] | None:
     if len(found) != len(e.probes):
         return None
     named = number_said(e, values)
-    if named is None or named[0] not in ("count", "bessel", "scale"):
+    if named is None or named[0] not in COUNTED:
         return None
     mend = smallest(e)
     if mend is not None and mend.edit.kind in ("operator", "parentheses", "name"):
         return None
-    code = {"count": "wrong-count", "bessel": "bessel", "scale": "wrong-scale"}[named[0]]
+    code = COUNTED[named[0]]
     said = f"the use of {of} in `{reader}` is in {name} {named[1]} times: {REASON[code]}"
     return caused(e, code, said, mend), ""
 
@@ -144,15 +151,13 @@ def _recurrent(e: Evidence, lost: list[str]) -> bool:
 
 def _overwritten(e: Evidence, missing: list[int]) -> bool:
     """Whether earlier attempts at the gradient have the missing uses."""
-    from .evidence import probe_at
-
     covered: set[int] = set()
     for attempt in e.earlier:
         for k, p in enumerate(e.probes):
             value = probe_at(e.handwritten, e.names, attempt, p.setting).value
             if not isinstance(value, torch.Tensor) or p.truth is None:
                 break
-            if value.shape != p.truth.shape or not isinstance(value, torch.Tensor):
+            if value.shape != p.truth.shape:
                 break
             found = fitted(value, e.terms[k], p.scale)
             if found is not None:
@@ -182,8 +187,7 @@ def paths_counted(e: Evidence) -> tuple[Cause, str] | None:
         if fit is None:
             return None
         found.append(fit)
-    columns = list(zip(*found, strict=True))
-    whole = [round(c[0]) if all(abs(x - round(c[0])) < 1e-6 for x in c) else None for c in columns]
+    whole = _whole(found)
     off = [i for i, c in enumerate(whole) if c != 1]
     name, of = e.candidate.name, e.candidate.of
     if not off or len(off) == len(paths):
@@ -208,9 +212,9 @@ def paths_counted(e: Evidence) -> tuple[Cause, str] | None:
         said = f"the path through {through} is in {name} twice"
         return caused(e, "added-twice", said, smallest(e)), ""
     named_number = number_said(e, [row[off[0]] for row in found])
-    if named_number is None or named_number[0] not in ("count", "bessel", "scale"):
+    if named_number is None or named_number[0] not in COUNTED:
         return None
-    code = {"count": "wrong-count", "bessel": "bessel", "scale": "wrong-scale"}[named_number[0]]
+    code = COUNTED[named_number[0]]
     said = f"the path through {through} is in {name} {named_number[1]} times: {REASON[code]}"
     return caused(e, code, said, smallest(e)), ""
 

@@ -205,7 +205,7 @@ def _factors(e: Evidence) -> list[str]:
                     out[renamed] = None
         names = _names(e, Source("x"))
         numbers = ["2", "-1", "n - 1"] if "n" in names else ["2", "-1"]
-        sizes = [accessor for accessor, _ in sizes_of(e)]
+        sizes = [accessor for accessor, _ in e.sizes]
         lessened = [f"({a} - 1)" for a in sizes]
         e.cache["factors"] = list(dict.fromkeys((*out, *names, *sizes, *lessened, *numbers)))
     known: list[str] = e.cache["factors"]
@@ -218,34 +218,6 @@ def _renamed(node: ast.AST, labels: dict[str, str]) -> str:
         if isinstance(n, ast.Name) and n.id in labels:
             n.id = labels[n.id]
     return ast.unparse(copy)
-
-
-def sizes_of(e: Evidence) -> list[tuple[str, list[int]]]:
-    """Every size as the code can say it, with its value at each probe."""
-    out: list[tuple[str, list[int]]] = []
-    for symbol in e.reference.symbols:
-        if symbol.axis is None and not symbol.named:
-            continue
-        text = symbol.name if symbol.named else symbol.accessor
-        try:
-            values = [int(eval(symbol.accessor, dict(p.setting.values))) for p in e.probes]
-        except (NameError, AttributeError, IndexError):
-            continue
-        out.append((text, values))
-    known = {text for text, _ in out}
-    for name, held in e.probes[0].setting.values.items():
-        if type(held) is int and held > 1 and name not in known:
-            everywhere = [p.setting.values.get(name) for p in e.probes]
-            counts = [v for v in everywhere if isinstance(v, int)]
-            if len(counts) == len(everywhere):
-                out.append((name, counts))
-                known.add(name)
-    read = {name for statement in e.statements for name in statement.reads}
-    for name in sorted(read - known):
-        held = e.handwritten.scope.get(name)
-        if type(held) is int and held > 1:
-            out.append((name, [held] * len(e.probes)))  # a constant of the script: n = 32
-    return out
 
 
 def _size(before: str, after: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .handwritten import Handwritten, Statement
 
@@ -37,7 +37,6 @@ class Names:
     gradients: Mapping[str, str]
     outputs: tuple[str, ...]
     upstream: str | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, name: str) -> str | None:
         """The forward value whose gradient ``name`` is, if it is one."""

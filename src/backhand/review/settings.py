@@ -11,8 +11,11 @@ import torch
 from ..errors import BackhandError
 from .fresh import doubled, fresh_inputs
 from .reference import Reference, Setting
+from .run import copied
 
-_known: weakref.WeakKeyDictionary[Any, list[tuple[tuple[Any, ...], Settings]]]
+_known: weakref.WeakKeyDictionary[Any, list[tuple[tuple[Any, ...], Settings]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class Settings:
@@ -68,12 +71,8 @@ def settings_for(forward: Callable[..., Any], inputs: tuple[Any, ...]) -> Settin
         if len(before) == len(inputs) and all(map(_same, before, inputs)):
             return settings
     settings = Settings(Reference(forward, inputs))
-    kept[:] = [*kept[-3:], (tuple(map(_copied, inputs)), settings)]
+    kept[:] = [*kept[-3:], (tuple(map(copied, inputs)), settings)]
     return settings
-
-
-def _copied(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -81,5 +80,3 @@ def _same(a: Any, b: Any) -> bool:
         return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b.detach())
     return type(a) is type(b) and not isinstance(a, torch.Tensor) and bool(a == b)
 
-
-_known = weakref.WeakKeyDictionary()

@@ -18,6 +18,7 @@ import torch
 from ...capture.inputs import flatten
 from ...errors import InputError, LocatedError
 from ..handwritten import Handwritten
+from ..run import copied
 from .bodies import Written, body_of, located, with_doubts, written
 from .effects import Function, effects
 
@@ -174,7 +175,7 @@ def _needs_upstream(
         return
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
-            result = forward(*(_copy(x) for x in inputs))
+            result = forward(*map(copied, inputs))
         except Exception:
             return  # capture says it better, with the forward pass's line
     if isinstance(result, torch.Tensor) and result.dim() > 0:
@@ -185,7 +186,3 @@ def _needs_upstream(
             located(file, text.node),
             f"give {text.node.name} a parameter upstream, of that shape, or return a loss",
         )
-
-
-def _copy(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
