@@ -14,7 +14,7 @@ from ..program.ops import Op, table
 from .adapt_data import SPECIAL_DATA
 from .adapt_math import ORIENTED, RENAMED_MATH, SPECIAL_MATH, note_orientation
 from .adapt_nn import SPECIAL_NN
-from .adapt_random import SPECIAL_RANDOM
+from .adapt_random import SPECIAL_RANDOM, floating_dtype
 
 Bound = dict[str, Any]
 
@@ -174,10 +174,6 @@ def _to(b: Builder, a: Bound) -> Any:
     return x if a.get("device") is None else op.to_device(x, a["device"])
 
 
-def _dtype(a: Bound) -> str:
-    return a.get("dtype") or dtype_name(torch.get_default_dtype())
-
-
 def _full(value: Any) -> Callable[[Builder, Bound], Any]:
     def build(b: Builder, a: Bound) -> Any:
         fill = a["fill_value"] if value is None else value
@@ -190,7 +186,7 @@ def _full(value: Any) -> Callable[[Builder, Bound], Any]:
             elif value is None and isinstance(fill, (bool, int)):
                 dtype = inferred
             else:
-                dtype = _dtype(a)
+                dtype = floating_dtype(a)
         like = a.get("x")
         itself = "size" not in a and isinstance(like, Var) and like is a.get("device")
         if isinstance(like, Var) and itself and dtype == like.dtype and fill in (0, 1):
@@ -306,7 +302,7 @@ SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     "ones_like": _full(1),
     "new_ones": _full(1),
     "scalar_tensor": lambda b, a: op.full(
-        (), a["s"], dtype=_dtype(a), device=a.get("device"), builder=b
+        (), a["s"], dtype=floating_dtype(a), device=a.get("device"), builder=b
     ),
     "arange": _arange,
     "eye": _eye,

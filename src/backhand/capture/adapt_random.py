@@ -40,21 +40,27 @@ def _bernoulli(b: Builder, a: Bound) -> Any:
 
 def _like(name: str) -> Callable[[Builder, Bound], Any]:
     def build(b: Builder, a: Bound) -> Any:
-        x: Var = a["x"]
-        dtype = a.get("dtype")
-        return b.emit(table()[name], (x if dtype in (None, x.dtype) else op.to(x, dtype),))
+        return b.emit(table()[name], (_retyped(a),))
 
     return build
+
+
+def _retyped(a: Bound) -> Var:
+    """What a draw is to be like, in the dtype that is asked for."""
+    x: Var = a["x"]
+    dtype = a.get("dtype")
+    return x if dtype in (None, x.dtype) else op.to(x, dtype)
 
 
 def _sized(name: str) -> Callable[[Builder, Bound], Any]:
     def build(b: Builder, a: Bound) -> Any:
-        return b.emit(table()[name], (a["size"], _floating(a), a.get("device")))
+        return b.emit(table()[name], (a["size"], floating_dtype(a), a.get("device")))
 
     return build
 
 
-def _floating(a: Bound) -> str:
+def floating_dtype(a: Bound) -> str:
+    """The dtype that is asked for, or torch's default."""
     return a.get("dtype") or dtype_name(torch.get_default_dtype())
 
 
@@ -70,10 +76,7 @@ def _randint(b: Builder, a: Bound) -> Any:
 
 
 def _randint_like(b: Builder, a: Bound) -> Any:
-    x: Var = a["x"]
-    dtype = a.get("dtype")
-    x = x if dtype in (None, x.dtype) else op.to(x, dtype)
-    return op.randint_like(x, a.get("low", 0), a["high"])
+    return op.randint_like(_retyped(a), a.get("low", 0), a["high"])
 
 
 def _randperm(b: Builder, a: Bound) -> Any:
@@ -82,7 +85,7 @@ def _randperm(b: Builder, a: Bound) -> Any:
 
 def _normal(b: Builder, a: Bound) -> Any:
     if "size" in a:
-        how = (_floating(a), a.get("device"))
+        how = (floating_dtype(a), a.get("device"))
         return b.emit(table()["normal_of_size"], (a["mean"], a["std"], a["size"], *how))
     return op.normal_around(a["mean"], a["std"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch.fx import Node as FxNode
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ..errors import CaptureError, InternalError, LocatedError, Location, UnsupportedError
-from ..program.build import Builder, SizeContext, Var, op
+from ..program.build import Builder, SizeContext, Var, op, vars_in
 from ..program.invoke import dtype_name
 from ..program.ir import Node, Value
 from ..program.ops import get_op
@@ -303,7 +302,7 @@ class Converter:
         return "" if self.grad else "this view was made under no_grad"
 
     def _note_inert(self, result: Var, bound: dict[str, Any]) -> None:
-        operands = [v for k, arg in bound.items() if k != "device" for v in _vars_in(arg)]
+        operands = [v for k, arg in bound.items() if k != "device" for v in vars_in(arg)]
         self.homes.settle(result, bound.get("device"), operands)
         flows = result.value.floating and any(v.value.name not in self.inert for v in operands)
         made = self.b.nodes[-1] if self.b.nodes else None
@@ -414,7 +413,7 @@ class Converter:
             new = op.expand(new, old.shape)
         if new.dtype != old.dtype:
             new = op.to(new, old.dtype) if kind == "copy" else op.stored(new, old.dtype)
-        operands = [v.value.name for v in _vars_in((old, *bound.values()))]
+        operands = [v.value.name for v in vars_in((old, *bound.values()))]
         flows = any(v not in self.inert or v in self.frozen for v in operands)
         self._note_inert(new, {"old": old, **bound})
         if not self.grad and new.value.floating and flows:
@@ -452,14 +451,6 @@ class Converter:
         if name not in self.stopped:
             self.stopped[name] = op.stop_gradient(var)
         return self.stopped[name]
-
-
-def _vars_in(arg: Any) -> Iterator[Var]:
-    if isinstance(arg, Var):
-        yield arg
-    elif isinstance(arg, tuple):
-        for item in arg:
-            yield from _vars_in(item)
 
 
 def _unsupported_hint(error: LocatedError) -> str:

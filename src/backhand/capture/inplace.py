@@ -43,14 +43,11 @@ def functional(
             )
         return drawn
     packet = getattr(torch.ops.aten, base, None)
-    functional = None if packet is None else getattr(packet, overload, None)
-    if functional is None or not supported(functional):
+    form = None if packet is None else getattr(packet, overload, None)
+    result = adapt(b, form, bound) if form is not None and supported(form) else None
+    if not isinstance(result, Var):
         raise UnsupportedError(f"the in-place operator {base}_ is not supported")
-    result = adapt(b, functional, bound)
-    if isinstance(result, tuple):
-        raise UnsupportedError(f"the in-place operator {base}_ is not supported")
-    out: Var = result
-    return out
+    return result
 
 
 def written_over(kind: str, member: alias.Member, bound: dict[str, Any]) -> Var | None:

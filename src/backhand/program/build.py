@@ -191,7 +191,7 @@ class Builder:
         shapes = None if asked else told(op, args, self.context.product, self.context.total)
         if shapes is not None:
             # what is created from numbers alone would have data otherwise
-            alone = next(_vars_in(args), None) is None
+            alone = next(vars_in(args), None) is None
             with torch.no_grad(), torch.device("meta") if alone else nullcontext():
                 result = invoke(op, tuple(self._example(a) for a in args))
             many = isinstance(result, (tuple, list))
@@ -230,19 +230,16 @@ class Builder:
         return self.register(Var(self, value, Call(op, args, i if many else None), example))
 
     def _plain_example(self, arg: Any) -> Any:
-        if isinstance(arg, Var):
-            shape = [self.context.hint(d) for d in arg.shape]
-            return torch.empty(shape, dtype=dtype_of(arg.dtype), device="meta")
-        if isinstance(arg, tuple):
-            return tuple(self._plain_example(a) for a in arg)
-        return self.context.hint(arg)
+        """An argument at the example's sizes, whatever its strides."""
+
+        def plain(var: Var) -> torch.Tensor:
+            shape = [self.context.hint(d) for d in var.shape]
+            return torch.empty(shape, dtype=dtype_of(var.dtype), device="meta")
+
+        return _mapped(arg, plain, self.context.hint)
 
     def _example(self, arg: Any) -> Any:
-        if isinstance(arg, Var):
-            return arg.example
-        if isinstance(arg, tuple):
-            return tuple(self._example(a) for a in arg)
-        return self.context.hint(arg)
+        return _mapped(arg, lambda var: var.example, self.context.hint)
 
     def _wrap(self, fake: torch.Tensor | None) -> Var:
         if fake is None:  # an output that a kernel was told not to compute
@@ -256,11 +253,7 @@ class Builder:
         return var
 
     def _fake(self, arg: Any) -> Any:
-        if isinstance(arg, Var):
-            return arg.fake
-        if isinstance(arg, tuple):
-            return tuple(self._fake(a) for a in arg)
-        return self.context.to_torch(arg)
+        return _mapped(arg, lambda var: var.fake, self.context.to_torch)
 
 
 def _same_kind(builder: Builder, result: Any, known: Any) -> bool:
@@ -274,12 +267,17 @@ def _same_kind(builder: Builder, result: Any, known: Any) -> bool:
     )
 
 
-def _strip(arg: Any) -> Any:
+def _mapped(arg: Any, var: Callable[[Var], Any], other: Callable[[Any], Any]) -> Any:
+    """An argument with every variable, and everything else in it, replaced."""
     if isinstance(arg, Var):
-        return arg.value
+        return var(arg)
     if isinstance(arg, tuple):
-        return tuple(_strip(a) for a in arg)
-    return arg
+        return tuple(_mapped(a, var, other) for a in arg)
+    return other(arg)
+
+
+def _strip(arg: Any) -> Any:
+    return _mapped(arg, lambda var: var.value, lambda x: x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +337,7 @@ class Var:
         if isinstance(self._fake, Var):
             yield self._fake
         elif isinstance(self._fake, Call):
-            yield from _vars_in(self._fake.args)
+            yield from vars_in(self._fake.args)
 
     def _make(self) -> None:
         call = self._fake
@@ -470,12 +468,13 @@ def _freeze(arg: Any) -> Any:
     return tuple(map(_freeze, arg)) if isinstance(arg, (list, tuple)) else arg
 
 
-def _vars_in(arg: Any) -> Iterator[Var]:
+def vars_in(arg: Any) -> Iterator[Var]:
+    """Every variable of an argument."""
     if isinstance(arg, Var):
         yield arg
     elif isinstance(arg, tuple):
         for item in arg:
-            yield from _vars_in(item)
+            yield from vars_in(item)
 
 
 def _builder_of(args: tuple[Any, ...]) -> Builder:
