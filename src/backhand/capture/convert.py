@@ -242,7 +242,7 @@ class Converter:
         if isinstance(there, FxNode):
             there = self.homes.of(self.members.get(there))
         if moved:
-            home = self.homes.of(self.members.get(node.args[0]))  # type: ignore[arg-type]
+            home = self.homes.of(self.members.get(node.all_input_nodes[0]))
             asked = call is not None and call.moves
             if there is home or (home is not None and not asked):
                 there = None  # it stays where it lies

@@ -41,11 +41,11 @@ class DeviceReads:
             self._reads[id(own)] = own, tensor
             return own
 
-        setattr(FakeTensor, "device", property(device, usual.fset))  # noqa: B010
+        type.__setattr__(FakeTensor, "device", property(device, usual.fset))
         return self
 
     def __exit__(self, *error: object) -> None:
-        setattr(FakeTensor, "device", self._usual)  # noqa: B010
+        type.__setattr__(FakeTensor, "device", self._usual)
 
     def of_call(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import UnsupportedError
-from ..program.build import Var, op
+from ..program.build import Var, many, op
 from .base import Context, Gradients, T, rule, sample
 from .linalg import contiguous, swapped
 from .solve import SQUARES, solve_triangular
@@ -27,8 +27,7 @@ def _through_inverse(a: Var, scale: Var) -> Var:
     """``scale * A^{-T}``; where A is singular, that of a matrix as near as rounding."""
     # torch factors the transpose of what lies row by row, so that nothing has to be copied
     turned = contiguous(a)
-    factors: tuple[Var, Var] = op.linalg_lu_factor(swapped(a) if turned else a)  # type: ignore[assignment]
-    lu, pivots = factors
+    lu, pivots = many.linalg_lu_factor(swapped(a) if turned else a)
     epsilon = EPSILON.get(a.dtype, EPSILON["float32"])
     lu = lu + op.diag_embed(op.to(op.diagonal(lu, 0, -2, -1).eq(0), lu.dtype) * epsilon)
     wanted = op.diag_embed(op.expand(op.unsqueeze(scale, -1), a.shape[:-1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..program.build import Var, op
+from ..program.build import Var, many, op
 from ..program.ops import get_op
 from .base import Context, Gradients, T, kernel, rule, sample
 from .linalg import swapped
@@ -34,7 +34,7 @@ def _solve(c: Context) -> Gradients:
     vector = b.rank == 1 or (b.rank == a.rank - 1 and b.shape == a.shape[:-1])
     if vector:
         x, g = op.unsqueeze(x, -1), op.unsqueeze(g, -1)
-    factors: tuple[Var, Var] = op.linalg_lu_factor(a)  # type: ignore[assignment]
+    factors = many.linalg_lu_factor(a)
     g_b = op.linalg_lu_solve(*factors, g, left=left, adjoint=True)
     out: dict[str, Var] = {}
     if c.needs("A"):
