@@ -215,6 +215,7 @@ def clash(written: Tensor, read: Tensor) -> bool:
     return not a.isdisjoint(b)
 
 
+@torch.no_grad()  # some views of what has changed since may not be read on the tape
 def _hopeless(t: Tensor) -> bool:
     """A result in which nothing is left to be told: no finite element."""
     return t.is_floating_point() and t.numel() > 0 and not bool(torch.isfinite(t).any())
