@@ -312,3 +312,14 @@ def test_what_torch_cannot_differentiate_is_refused(
 ) -> None:
     with pytest.raises(backhand.errors.UnsupportedError, match=message):
         backhand.derive(forward, torch.rand(3, dtype=torch.float64), symbolic=False)
+
+
+def test_the_zero_of_sgn_stays_zero_where_a_local_gradient_is_infinite() -> None:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return torch.sgn(x.sqrt()).sum()
+
+    x = torch.tensor([0.0, 4.0], requires_grad=True)
+    (true,) = torch.autograd.grad(forward(x), x)
+    bp = backhand.derive(forward, x.detach())
+    assert torch.equal(bp(x.detach())[1]["x"], true) and not true.any()
+    assert bp.verify().ok

@@ -153,6 +153,12 @@ def _full(p: Speaker, node: Node) -> Piece:
     return f"torch.{kind}({', '.join(texts)})", ATOM
 
 
+def _zero_for_good(p: Speaker, node: Node) -> Piece:
+    """A zero that stays zero whatever it is multiplied by: autograd's gradient of ``sgn``."""
+    g = wrap(p.piece(node.args[0]), ATOM)
+    return f"torch._efficientzerotensor({g}.shape, dtype={g}.dtype, device={g}.device)", ATOM
+
+
 def _copy(p: Speaker, node: Node) -> Piece:
     x, src = node.args
     return f"{wrap(p.piece(x), ATOM)}.clone().copy_({p.piece(src)[0]})", ATOM
@@ -168,6 +174,7 @@ CUSTOM: dict[str, Callable[[Speaker, Node], Piece]] = {
     "t": transposed,
     "full": _full,
     "copy": _copy,
+    "sgn_backward": _zero_for_good,
 }
 
 

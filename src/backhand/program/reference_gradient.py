@@ -206,6 +206,7 @@ def _attention(
 REFERENCES: dict[str, Reference] = {
     "tanh_backward": lambda g, y: g * (1 - y * y),
     "sigmoid_backward": lambda g, y: g * y * (1 - y),
+    "sgn_backward": np.zeros_like,
     "threshold_backward": lambda g, x, threshold: np.where(x <= threshold, 0, g),
     "softmax_backward": _softmax,
     "log_softmax_backward": _log_softmax,

@@ -72,7 +72,7 @@ LIKE: Mapping[str, str] = {
          "leaky_relu_backward", "hardtanh_backward", "hardsigmoid_backward", "hardswish_backward",
          "log_sigmoid_backward", "logit_backward"), "x"),
     **dict.fromkeys(("tanh_backward", "sigmoid_backward"), "y"),
-    **dict.fromkeys(("softmax_backward", "log_softmax_backward"), "g"),
+    **dict.fromkeys(("softmax_backward", "log_softmax_backward", "sgn_backward"), "g"),
     "gather": "index",
 }
 REDUCTIONS = frozenset(

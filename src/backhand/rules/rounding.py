@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ..errors import UnsupportedError
 from ..program.build import Var, op
-from .base import Context, Gradients, T, nondifferentiable, rule, sample, unary
+from .base import Context, Gradients, T, nondifferentiable, plain, rule, sample, unary
 from .elementwise import ANY, PAIRS
 
 REMAINDERS = (
@@ -51,16 +52,28 @@ def _fmod(c: Context) -> Gradients:
 
 
 STEPS = (0.0, -0.0, 1.0, -1.0, 0.5, math.inf, math.nan)
-for _name in ("floor", "ceil", "trunc", "sign", "sgn"):
+_NOTHING: dict[str, Callable[[Var, Var, Var], Var]] = {
+    **dict.fromkeys(("floor", "ceil", "trunc", "sign"), lambda g, x, y: op.zeros_like(g)),
+    # autograd's zero stays one even where it meets an infinite local gradient
+    "sgn": lambda g, x, y: op.sgn_backward(g),
+}
+for _name, _nothing in _NOTHING.items():
     unary(
         _name,
-        lambda g, x, y: op.zeros_like(g),
+        _nothing,
         ANY,
         tex="0",
         exactness="almost everywhere",
         domain="0 at the steps too",
         special=STEPS,
     )
+
+
+@plain("sgn_backward")
+def _sgn_backward(g: Var) -> Var:
+    return op.zeros_like(g)
+
+
 unary(
     "frac",
     lambda g, x, y: g,
