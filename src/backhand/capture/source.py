@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from ..errors import Location
+from .inputs import called_by
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _STDLIB = sysconfig.get_paths()["stdlib"] + os.sep
@@ -164,8 +165,7 @@ def _owner_at(filename: str, code: CodeType, lasti: int) -> Owner:
 
 def definition_of(function: Any) -> Location | None:
     """Where a function (or a module's ``forward``, or an object's ``__call__``) is defined."""
-    if isinstance(function, torch.nn.Module):
-        function = function.forward
+    function = called_by(function)
     function = getattr(function, "func", function)
     function = getattr(function, "__func__", function)
     function = getattr(function, "__wrapped__", function)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 
 from ...errors import InputError, LocatedError, Location
 from ..handwritten import Handwritten
+from ..reference import locals_of
 from .bodies import Written, body_of, with_doubts, written
 from .effects import Function
 from .functions import helpers, input_names, surroundings, value_names
@@ -186,22 +186,7 @@ def _reference_values(
     reference: Callable[..., Any], inputs: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
     """The reference's values by name: its inputs, and what its function binds."""
-    called = reference.forward if isinstance(reference, torch.nn.Module) else reference
-    code = getattr(getattr(called, "__func__", called), "__code__", None)
-    found: dict[str, Any] = dict(inputs)
-
-    def watch(frame: Any, event: str, arg: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            found.update(frame.f_locals)
-
-    before = sys.getprofile()
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        sys.setprofile(watch)
-        try:
-            reference(*inputs.values())
-        finally:
-            sys.setprofile(before)
+    found = {**inputs, **locals_of(reference, lambda: reference(*inputs.values()))}
     return {n: v for n, v in found.items() if isinstance(v, torch.Tensor)}
 
 

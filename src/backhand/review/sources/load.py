@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from ...capture.inputs import called_by
 from ...capture.target import find, load_module, load_target, split_target
 from ...errors import BackhandError, InputError
 from ..handwritten import Handwritten
@@ -109,8 +108,7 @@ def _positional(
     """The inputs in the order of the forward pass's parameters."""
     if not kwargs:
         return tuple(args)
-    called = forward.forward if isinstance(forward, torch.nn.Module) else forward
-    bound = inspect.signature(called).bind(*args, **kwargs)
+    bound = inspect.signature(called_by(forward)).bind(*args, **kwargs)
     if bound.kwargs:
         names = ", ".join(bound.kwargs)
         raise InputError(f"a review gives inputs by position: let the forward pass take {names} so")

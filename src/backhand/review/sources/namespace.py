@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ...capture.inputs import called_by
 from ...errors import InputError
 from ..handwritten import Handwritten, Statement
 from .cells import Cell, Source, python_cell
@@ -60,10 +61,9 @@ def from_namespace(
 
 def inputs_from(forward: Callable[..., Any], space: Mapping[str, Any]) -> tuple[Any, ...]:
     """The inputs of a forward pass, by their names."""
-    called = forward.forward if isinstance(forward, torch.nn.Module) else forward
     names = [
         p.name
-        for p in inspect.signature(called).parameters.values()
+        for p in inspect.signature(called_by(forward)).parameters.values()
         if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
     ]
     missing = [n for n in names if n not in space]
