@@ -7,6 +7,7 @@ it tells what the author called the result.
 from __future__ import annotations
 
 import ast
+import io
 import linecache
 import os
 import sys
@@ -77,6 +78,13 @@ def is_user_file(filename: str) -> bool:
 def is_own_file(filename: str) -> bool:
     """Whether a file is one of this package's."""
     return filename.startswith(_PACKAGE)
+
+
+def remember(name: str, text: str) -> None:
+    """Let the lines of a text be looked up under a name, in tracebacks and for capture."""
+    # the lines that Python counts: `splitlines` would end some at form feeds, too
+    lines = list(io.StringIO(text if text.endswith("\n") else text + "\n"))
+    linecache.cache[name] = (len(text), None, lines, name)
 
 
 _files: dict[str, _File] = {}

@@ -27,9 +27,9 @@ from typing import Any
 
 import torch
 
-from ..errors import BackhandError, InputError
+from ..errors import BackhandError, InputError, first_line
 from .annotations import annotated_inputs
-from .inputs import signature_problem
+from .inputs import called_by, signature_problem
 from .source import is_user_file
 
 _serial = itertools.count()
@@ -214,11 +214,10 @@ def _problems_of(shown: str) -> Iterator[None]:
 
 def _failed(shown: str, error: Exception) -> str:
     """What the user's code raised, with the line that it happened on."""
-    said = (str(error).strip().splitlines() or ["no message"])[0]
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if is_user_file(f.filename) and not f.filename.startswith("<")]
     where = f"\n  {own[-1].filename}:{own[-1].lineno}: {own[-1].line or ''}" if own else ""
-    return f"{shown} failed: {type(error).__name__}: {said}{where}"
+    return f"{shown} failed: {type(error).__name__}: {first_line(error)}{where}"
 
 
 def find(module: ModuleType, name: str, place: str) -> Any:
@@ -320,7 +319,25 @@ def _made_inputs(
         made = maker(**sizes)
     if isinstance(made, dict):
         return (), made
-    args = tuple(made) if isinstance(made, (tuple, list)) else (made,)
+    args = as_arguments(made)
     if not args or made is None:
         raise InputError(f"{shown} returns no inputs: return a tuple of the arguments, or a dict")
     return args, {}
+
+
+def as_arguments(made: Any) -> tuple[Any, ...]:
+    """What a function that makes inputs returned: several arguments, or the only one."""
+    return tuple(made) if isinstance(made, (tuple, list)) else (made,)
+
+
+def positional(
+    forward: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """The inputs in the order of the forward pass's parameters."""
+    if not kwargs:
+        return tuple(args)
+    bound = inspect.signature(called_by(forward)).bind(*args, **kwargs)
+    if bound.kwargs:
+        names = ", ".join(bound.kwargs)
+        raise InputError(f"a review gives inputs by position: let the forward pass take {names} so")
+    return bound.args

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ...errors import InputError, LocatedError, Location
+from ...errors import InputError, LocatedError, Location, first_line
 from ..handwritten import Handwritten
 from ..reference import locals_of
 from .bodies import Written, body_of, with_doubts, written
@@ -157,10 +157,9 @@ def _compared(
             torch.manual_seed(0)
             expected = reference(*inputs) if other else result
     except Exception as error:
-        said = (str(error).strip().splitlines() or ["no message"])[0]
         raise InputError(
             f"{file}: {kind.__name__}.forward fails on the example inputs: "
-            f"{type(error).__name__}: {said}"
+            f"{type(error).__name__}: {first_line(error)}"
         ) from error
     if not isinstance(result, torch.Tensor) or not isinstance(expected, torch.Tensor):
         raise InputError(

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import io
 import json
-import linecache
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...capture.source import remember
 from ...errors import InputError
 
 _COMMAND = re.compile(r"^(\s*)(?:[%!?]|[\w.]+\?+\s*$|(?:[\w, ]+=\s*[%!]))")
@@ -158,13 +157,7 @@ def python_cell(source: str, where: str, code_name: str) -> Cell | None:
     except (SyntaxError, ValueError):
         source = _without_commands(source)
         tree = parse(source, where)
-    # Python looks lines up under this name, in tracebacks and for capture
-    linecache.cache[code_name] = (
-        len(source),
-        None,
-        list(io.StringIO(source if source.endswith("\n") else source + "\n")),
-        code_name,
-    )
+    remember(code_name, source)
     return Cell(where, code_name, source, tuple(tree.body))
 
 

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...capture.inputs import called_by
-from ...capture.target import find, load_module, load_target, split_target
+from ...capture.target import as_arguments, find, load_module, load_target, positional, split_target
 from ...errors import BackhandError, InputError
 from ..handwritten import Handwritten
 from .autograd_function import from_class, is_function_class, own_forward
@@ -88,7 +87,7 @@ def _functions(
     else:
         backward = _beside(target.forward, "backward", file)
     return from_function(
-        target.forward, backward, _positional(target.forward, target.args, target.kwargs), file
+        target.forward, backward, positional(target.forward, target.args, target.kwargs), file
     )
 
 
@@ -100,19 +99,6 @@ def _beside(forward: Callable[..., Any], name: str, file: str) -> Any:
 
 def _same_place(a: str, b: str) -> bool:
     return Path(a).exists() and Path(a).resolve() == Path(b).resolve()
-
-
-def _positional(
-    forward: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[Any, ...]:
-    """The inputs in the order of the forward pass's parameters."""
-    if not kwargs:
-        return tuple(args)
-    bound = inspect.signature(called_by(forward)).bind(*args, **kwargs)
-    if bound.kwargs:
-        names = ", ".join(bound.kwargs)
-        raise InputError(f"a review gives inputs by position: let the forward pass take {names} so")
-    return bound.args
 
 
 def _class(
@@ -131,7 +117,7 @@ def _class(
     if forward is not None or has_forward:
         target = load_target(forward or f"{file}:forward", inputs, sizes)
         reference = target.forward
-        given = _positional(target.forward, target.args, target.kwargs)
+        given = positional(target.forward, target.args, target.kwargs)
         if forward is None or _same_place(split_target(forward)[0], file):
             kind = _beside(reference, names[0], file)
         else:
@@ -158,8 +144,7 @@ def _checked(kind: Any, name: str, file: str) -> Any:
 def _made(place: str, module: Any, file: str, sizes: Mapping[str, int]) -> tuple[Any, ...]:
     where, name = split_target(place)
     maker = find(module if _same_place(where, file) else load_module(where), name, where)
-    made = maker(**sizes)
-    return tuple(made) if isinstance(made, (tuple, list)) else (made,)
+    return as_arguments(maker(**sizes))
 
 
 def _lines(
@@ -167,7 +152,7 @@ def _lines(
 ) -> Handwritten:
     """A file of gradient lines whose forward pass stands elsewhere."""
     target = load_target(forward, inputs, sizes)
-    given = _positional(target.forward, target.args, target.kwargs)
+    given = positional(target.forward, target.args, target.kwargs)
     return from_lines(source, target.forward, given)
 
 
@@ -211,8 +196,7 @@ def _notebook_functions(source: Source, defined: set[str]) -> Handwritten:
     kind = None if "backward" in defined else _checked(space[classes[0]], classes[0], source.file)
     reference = forward if forward is not None else own_forward(kind)
     if "example_inputs" in space:
-        made = space["example_inputs"]()
-        inputs = tuple(made) if isinstance(made, (tuple, list)) else (made,)
+        inputs = as_arguments(space["example_inputs"]())
     else:
         names = [*inspect.signature(reference).parameters]
         inputs = inputs_from(reference, _run(source, lines, {*names, *wanted}))

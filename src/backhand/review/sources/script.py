@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from ...capture.source import location_of_error
-from ...errors import BackhandError, InputError, LocatedError
+from ...errors import BackhandError, InputError, LocatedError, first_line
 from ..handwritten import Handwritten, Statement
 from .cells import Source
 from .slicing import Line, Sliced, location, slice_source
@@ -204,7 +204,7 @@ def failure(source: Source, line: Line, error: BaseException) -> LocatedError:
     at = location(source, line)
     if isinstance(error, SystemExit):
         return LocatedError(f"{source.file} ended the program (exit {error.code})", at)
-    said = (str(error).strip().splitlines() or ["no message"])[0]
+    said = first_line(error)
     doing = f"{type(error).__name__}: {said}"
     if isinstance(error, FileNotFoundError):
         return LocatedError(
