@@ -153,7 +153,8 @@ def _load_file(path: Path, shown: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{shown} cannot be loaded as Python: give a file that ends in .py")
-    _check_text(path, shown)
+    data = path.read_bytes()
+    decoded(data, shown)  # Python takes comments that are not text; they could not be quoted
     linecache.checkcache(str(path))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -162,7 +163,7 @@ def _load_file(path: Path, shown: str) -> ModuleType:
             # from its text: a cached translation is told from the file by whole seconds only, and a
             # file that is being worked on may be saved twice in one
             if isinstance(spec.loader, importlib.machinery.SourceFileLoader):
-                code = spec.loader.source_to_code(path.read_bytes(), str(path))
+                code = spec.loader.source_to_code(data, str(path))
                 exec(code, module.__dict__)
             else:
                 spec.loader.exec_module(module)
@@ -177,14 +178,23 @@ def _load_file(path: Path, shown: str) -> ModuleType:
     return module
 
 
-def _check_text(path: Path, shown: str) -> None:
-    """Python takes a file whose comments are not text; its lines could not be quoted."""
+def decoded(data: bytes, shown: str, encoding: str | None = None) -> str:
+    """The text of a file; without ``encoding`` as Python reads it, by its coding line."""
     try:
-        importlib.util.decode_source(path.read_bytes())
+        return data.decode(encoding) if encoding else importlib.util.decode_source(data)
     except (UnicodeDecodeError, SyntaxError) as error:
         if "unknown encoding" in str(error):
             raise InputError(f"{shown}: {error}") from None
         raise InputError(f"{shown} is not UTF-8 text") from None
+
+
+def syntax_problem(error: SyntaxError, shown: str) -> InputError:
+    """A syntax error as one sentence, with its line."""
+    line = (error.text or "").strip()
+    # a name such as <string> is no file's
+    where = shown if (error.filename or "<").startswith("<") else error.filename
+    at = f", line {error.lineno}" if error.lineno else ""
+    return InputError(f"{where}{at}: {error.msg}" + (f"\n  {line}" if line else ""))
 
 
 @contextmanager
@@ -195,10 +205,7 @@ def _problems_of(shown: str) -> Iterator[None]:
     except BackhandError:
         raise
     except SyntaxError as error:
-        line = (error.text or "").strip()
-        where = error.filename if error.filename not in (None, "<string>") else shown
-        at = f", line {error.lineno}" if error.lineno else ""
-        raise InputError(f"{where}{at}: {error.msg}" + (f"\n  {line}" if line else "")) from None
+        raise syntax_problem(error, shown) from None
     except SystemExit as error:
         raise InputError(f"{shown} ended the program (exit {error.code})") from None
     except UnicodeDecodeError:

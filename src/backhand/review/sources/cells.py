@@ -7,7 +7,6 @@ numbers, so that what is said about line 3 is about line 3.
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import re
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...capture.source import remember
+from ...capture.target import decoded, syntax_problem
 from ...errors import InputError
 
 _COMMAND = re.compile(r"^(\s*)(?:[%!?]|[\w.]+\?+\s*$|(?:[\w, ]+=\s*[%!]))")
@@ -70,14 +70,7 @@ def read_text(file: str) -> str:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
     except ValueError:
         raise InputError("the name of the file holds a NUL character") from None
-    try:
-        if path.suffix == ".ipynb":
-            return data.decode("utf-8-sig")
-        return importlib.util.decode_source(data)
-    except (UnicodeDecodeError, SyntaxError) as error:
-        if "unknown encoding" in str(error):
-            raise InputError(f"{file}: {error}") from None
-        raise InputError(f"{file} is not UTF-8 text") from None
+    return decoded(data, file, "utf-8-sig" if path.suffix == ".ipynb" else None)
 
 
 def parse(text: str, shown: str) -> ast.Module:
@@ -85,9 +78,7 @@ def parse(text: str, shown: str) -> ast.Module:
     try:
         return ast.parse(text)
     except SyntaxError as error:
-        line = (error.text or "").strip()
-        at = f", line {error.lineno}" if error.lineno else ""
-        raise InputError(f"{shown}{at}: {error.msg}" + (f"\n  {line}" if line else "")) from None
+        raise syntax_problem(error, shown) from None
     except (ValueError, RecursionError, MemoryError) as error:
         said = str(error) or "its expressions are nested too deeply"
         raise InputError(f"{shown} cannot be read as Python: {said}") from None
