@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -368,3 +369,77 @@ def test_inputs_given_as_a_dict_go_by_name(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert [tuple(i.shape) for i in load(str(path)).inputs] == [(4, 3), (3, 2)]
+
+
+CLASS = """\
+import torch
+
+class Half(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x @ w
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        return g @ w.T, x.T @ g
+
+def example_inputs(n=4):
+    return torch.ones(n, 3), torch.ones(3, 2)
+"""
+
+
+@pytest.mark.parametrize("notebook", [False, True])
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("    return torch.ones(4, 3), nothing", "failed: NameError: "),
+        ("    return torch.ones(4, 3)", "does not fit Half.forward: missing a required argument"),
+        ("    return {'x': torch.ones(4, 3), 'v': 1}", "does not fit Half.forward: "),
+        ("    return None", "returns no inputs"),
+    ],
+)
+def test_inputs_of_a_class_that_do_not_work_are_the_users(
+    tmp_path: Path, made: str, said: str, notebook: bool
+) -> None:
+    text = CLASS.replace("    return torch.ones(n, 3), torch.ones(3, 2)", made)
+    path = _written(tmp_path, text, notebook)
+    with pytest.raises(InputError) as error:
+        load(path)
+    assert f"{path}:example_inputs" in str(error.value) and said in str(error.value)
+
+
+@pytest.mark.parametrize("notebook", [False, True])
+def test_inputs_of_a_class_by_name(tmp_path: Path, notebook: bool) -> None:
+    text = CLASS.replace(
+        "torch.ones(n, 3), torch.ones(3, 2)", "{'w': torch.ones(3, 2), 'x': torch.ones(n, 3)}"
+    )
+    found = load(_written(tmp_path, text, notebook))
+    assert [tuple(i.shape) for i in found.inputs] == [(4, 3), (3, 2)] and review(found).ok
+
+
+def test_sizes_that_the_inputs_of_a_class_do_not_take(tmp_path: Path) -> None:
+    path = _written(tmp_path, CLASS)
+    assert [tuple(i.shape) for i in load(path, sizes={"n": 5}).inputs] == [(5, 3), (3, 2)]
+    with pytest.raises(InputError, match=r"takes no size named 'k' \(it takes: n\)"):
+        load(path, sizes={"k": 5})
+
+
+def _written(folder: Path, text: str, notebook: bool = False) -> str:
+    path = folder / ("half.ipynb" if notebook else "half.py")
+    cells = [{"cell_type": "code", "execution_count": None, "source": text}]
+    path.write_text(json.dumps({"cells": cells}) if notebook else text, encoding="utf-8")
+    return str(path)
+
+
+def test_text_that_fails_is_the_users() -> None:
+    function = "def backward(h):\n    dh = 2 * h\n"
+    for text, said in (
+        (f"import nothing_here\n{function}", "line 1: import nothing_here"),
+        (f"{function}x = 1 / 0\n", "line 3: x = 1 / 0"),
+        (f"{function}return 3\n", "the handwritten lines, line 3: 'return' outside function"),
+    ):
+        with pytest.raises(InputError) as error:
+            backhand.check(forward, text, X, W)
+        assert said in str(error.value) and "fault of backhand" not in str(error.value)

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from ..capture.source import remember
+from ..capture.target import problems_of
 from ..errors import InputError
 from ..review.handwritten import Handwritten
 from ..review.isolated import TIMEOUT
@@ -101,7 +102,8 @@ def _from_text(
     if not functions:
         return from_lines(source, forward, inputs)
     space: dict[str, Any] = {"__name__": "handwritten"}
-    exec(compile(cell.source, cell.code_name, "exec"), space)
+    with problems_of(source.file):
+        exec(compile(cell.source, cell.code_name, "exec"), space)
     return from_function(forward, space["backward"], inputs, source.file)
 
 

@@ -128,7 +128,7 @@ def load_module(place: str) -> ModuleType:
     """Import a file by path, or a module by its dotted name."""
     if place.endswith(".py") or "/" in place or Path(place).exists():
         path = Path(place)
-        with _problems_of(place):
+        with problems_of(place):
             if path.is_dir():
                 raise InputError(f"{place} is a directory: name a file, as in {path}/model.py")
             if not path.exists():
@@ -137,7 +137,7 @@ def load_module(place: str) -> ModuleType:
     if not all(part.isidentifier() for part in place.split(".")):
         raise InputError(f"{place!r} is neither a file nor the name of a module")
     _use_neighbours(Path.cwd())  # as `python -m` does
-    with _problems_of(place):
+    with problems_of(place):
         try:
             return importlib.import_module(place)
         except ModuleNotFoundError as error:
@@ -158,7 +158,7 @@ def _load_file(path: Path, shown: str) -> ModuleType:
     linecache.checkcache(str(path))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with _problems_of(shown):
+    with problems_of(shown):
         try:
             # from its text: a cached translation is told from the file by whole seconds only, and a
             # file that is being worked on may be saved twice in one
@@ -198,7 +198,7 @@ def syntax_problem(error: SyntaxError, shown: str) -> InputError:
 
 
 @contextmanager
-def _problems_of(shown: str) -> Iterator[None]:
+def problems_of(shown: str) -> Iterator[None]:
     """Turn whatever the user's code raises into one sentence with their line."""
     try:
         yield
@@ -221,10 +221,21 @@ def _problems_of(shown: str) -> Iterator[None]:
 
 def _failed(shown: str, error: Exception) -> str:
     """What the user's code raised, with the line that it happened on."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if is_user_file(f.filename) and not f.filename.startswith("<")]
-    where = f"\n  {own[-1].filename}:{own[-1].lineno}: {own[-1].line or ''}" if own else ""
+    own = [f for f in traceback.extract_tb(error.__traceback__) if _quotable(f)]
+    where = f"\n  {_place(own[-1])}: {own[-1].line or ''}" if own else ""
     return f"{shown} failed: {type(error).__name__}: {first_line(error)}{where}"
+
+
+def _quotable(frame: traceback.FrameSummary) -> bool:
+    """Whether a frame is the user's, and in a file or in a text whose lines are known."""
+    name = frame.filename
+    text = name.startswith("<")
+    return is_user_file(name) and not (text and (name.startswith("<frozen ") or not frame.line))
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    name, line = frame.filename, frame.lineno
+    return f"line {line}" if name.startswith("<") else f"{name}:{line}"
 
 
 def find(module: ModuleType, name: str, place: str) -> Any:
@@ -277,10 +288,8 @@ def load_target(
     elif "example_inputs" in vars(module) and module.example_inputs is not forward:
         maker = module.example_inputs
     if maker is not None:
-        args, kwargs = _made_inputs(maker, shown, sizes or {})
-        problem = signature_problem(forward, args, kwargs)
-        if problem:
-            raise InputError(f"what {shown} returns does not fit {name}: {problem}")
+        args, kwargs = made_inputs(maker, shown, sizes or {})
+        insist_on_fit(forward, name, shown, args, kwargs)
         return Target(text, forward, args, kwargs, {})
     args, names = annotated_inputs(forward, dict(sizes or {}))
     return Target(text, forward, args, {}, names)
@@ -302,13 +311,14 @@ def _instance(kind: type, name: str) -> Any:
             f"{name} cannot be made without arguments ({problem}): write an instance beside it, "
             f"such as model = {name}(…), and name that"
         )
-    with _problems_of(f"{name}()"):
+    with problems_of(f"{name}()"):
         return kind()
 
 
-def _made_inputs(
+def made_inputs(
     maker: Any, shown: str, sizes: Mapping[str, int]
 ) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """What a function of the user's makes as example inputs; ``shown`` names it in messages."""
     if not callable(maker):
         raise InputError(f"{shown} is not a function")
     try:
@@ -322,7 +332,7 @@ def _made_inputs(
     problem = signature_problem(maker, (), sizes)
     if problem:
         raise InputError(f"{shown} must work without arguments, or with sizes from --at: {problem}")
-    with _problems_of(shown):
+    with problems_of(shown):
         made = maker(**sizes)
     if isinstance(made, dict):
         return (), made
@@ -330,6 +340,19 @@ def _made_inputs(
     if not args or made is None:
         raise InputError(f"{shown} returns no inputs: return a tuple of the arguments, or a dict")
     return args, {}
+
+
+def insist_on_fit(
+    forward: Callable[..., Any],
+    name: str,
+    shown: str,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Refuse example inputs that the forward pass cannot be called with."""
+    problem = signature_problem(forward, args, kwargs)
+    if problem:
+        raise InputError(f"what {shown} returns does not fit {name}: {problem}")
 
 
 def as_arguments(made: Any) -> tuple[Any, ...]:

@@ -9,7 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...capture.target import as_arguments, find, load_module, load_target, positional, split_target
+from ...capture.target import (
+    find,
+    insist_on_fit,
+    load_module,
+    load_target,
+    made_inputs,
+    positional,
+    split_target,
+)
 from ...errors import BackhandError, InputError
 from ..handwritten import Handwritten
 from .autograd_function import from_class, is_function_class, own_forward
@@ -131,7 +139,9 @@ def _class(
             f"{file} has an autograd.Function and nothing to try it on: write example_inputs() "
             "beside it, or name a forward pass with --forward FILE:FUNCTION"
         )
-    given = _made(place, module, file, sizes or {})
+    where, name = split_target(place)
+    maker = find(module if _same_place(where, file) else load_module(where), name, where)
+    given = _made(maker, place, own_forward(kind), f"{names[0]}.forward", sizes or {})
     return from_class(kind, None, given, file)
 
 
@@ -141,10 +151,13 @@ def _checked(kind: Any, name: str, file: str) -> Any:
     return kind
 
 
-def _made(place: str, module: Any, file: str, sizes: Mapping[str, int]) -> tuple[Any, ...]:
-    where, name = split_target(place)
-    maker = find(module if _same_place(where, file) else load_module(where), name, where)
-    return as_arguments(maker(**sizes))
+def _made(
+    maker: Any, shown: str, reference: Callable[..., Any], name: str, sizes: Mapping[str, int]
+) -> tuple[Any, ...]:
+    """Example inputs in the order of the reference's parameters; ``name`` is what it is called."""
+    args, kwargs = made_inputs(maker, shown, sizes)
+    insist_on_fit(reference, name, shown, args, kwargs)
+    return positional(reference, args, kwargs)
 
 
 def _lines(
@@ -196,7 +209,9 @@ def _notebook_functions(source: Source, defined: set[str]) -> Handwritten:
     kind = None if "backward" in defined else _checked(space[classes[0]], classes[0], source.file)
     reference = forward if forward is not None else own_forward(kind)
     if "example_inputs" in space:
-        inputs = as_arguments(space["example_inputs"]())
+        name = "forward" if forward is not None else f"{classes[0]}.forward"
+        shown = f"{source.file}:example_inputs"
+        inputs = _made(space["example_inputs"], shown, reference, name, {})
     else:
         names = [*inspect.signature(reference).parameters]
         inputs = inputs_from(reference, _run(source, lines, {*names, *wanted}))
