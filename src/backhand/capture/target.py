@@ -270,7 +270,7 @@ def load_target(
     place, name = split_target(text)
     inputs_place, inputs_name = split_target(inputs) if inputs is not None else ("", "")
     # the inputs first: the neighbours that can be found from then on are to be the target's
-    other = bool(inputs_place) and not _same_file(inputs_place, place)
+    other = bool(inputs_place) and not same_file(inputs_place, place)
     maker: Callable[..., Any] | None = None
     shown = "example_inputs"
     if other:
@@ -295,7 +295,8 @@ def load_target(
     return Target(text, forward, args, {}, names)
 
 
-def _same_file(a: str, b: str) -> bool:
+def same_file(a: str, b: str) -> bool:
+    """Whether two names of files, or of modules, are one file's."""
     if a == b:
         return True
     return Path(a).exists() and Path(b).exists() and Path(a).resolve() == Path(b).resolve()

@@ -16,6 +16,7 @@ from ...capture.target import (
     load_target,
     made_inputs,
     positional,
+    same_file,
     split_target,
 )
 from ...errors import BackhandError, InputError
@@ -47,12 +48,13 @@ def load(
             raise InputError("a notebook's functions are reviewed with the inputs it makes itself")
         return _notebook_functions(source, defined)
     if "backward" in defined and ("forward" in defined or forward is not None):
-        return _functions(file, forward, inputs, sizes)
+        reference, given = _reference(forward or f"{file}:forward", inputs, sizes)
+        return from_function(reference, _own(file, "backward", forward, reference), given, file)
     classes = _classes(source)
     if classes and not _has_gradient_lines(source):
         return _class(file, classes, "forward" in defined, forward, inputs, sizes)
     if forward is not None:
-        return _lines(source, forward, inputs, sizes)
+        return from_lines(source, *_reference(forward, inputs, sizes))
     try:
         made = from_script(source)
     except BackhandError as error:
@@ -85,28 +87,21 @@ def _has_gradient_lines(source: Source) -> bool:
     return any(is_gradient(n, known) for line in lines for n in line.effects.writes)
 
 
-def _functions(
-    file: str, forward: str | None, inputs: str | None, sizes: Mapping[str, int] | None
-) -> Handwritten:
-    """A module with ``backward``, and ``forward`` there or elsewhere."""
-    target = load_target(forward or f"{file}:forward", inputs, sizes)
-    if forward is not None and not _same_place(split_target(forward)[0], file):
-        backward = find(load_module(file), "backward", file)
-    else:
-        backward = _beside(target.forward, "backward", file)
-    return from_function(
-        target.forward, backward, positional(target.forward, target.args, target.kwargs), file
-    )
+def _reference(
+    target: str, inputs: str | None, sizes: Mapping[str, int] | None
+) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The forward pass that a target names, and its inputs by position."""
+    found = load_target(target, inputs, sizes)
+    return found.forward, positional(found.forward, found.args, found.kwargs)
 
 
-def _beside(forward: Callable[..., Any], name: str, file: str) -> Any:
-    """Another function of the module that was loaded for the forward pass."""
-    space = getattr(forward, "__globals__", {})
-    return space[name] if name in space else find(load_module(file), name, file)
-
-
-def _same_place(a: str, b: str) -> bool:
-    return Path(a).exists() and Path(a).resolve() == Path(b).resolve()
+def _own(file: str, name: str, forward: str | None, reference: Callable[..., Any]) -> Any:
+    """What a name means in the file; the module is loaded already if the reference is its own."""
+    if forward is None or same_file(split_target(forward)[0], file):
+        space = getattr(reference, "__globals__", {})
+        if name in space:
+            return space[name]
+    return find(load_module(file), name, file)
 
 
 def _class(
@@ -123,14 +118,9 @@ def _class(
             "reviewed in a file of its own"
         )
     if forward is not None or has_forward:
-        target = load_target(forward or f"{file}:forward", inputs, sizes)
-        reference = target.forward
-        given = positional(target.forward, target.args, target.kwargs)
-        if forward is None or _same_place(split_target(forward)[0], file):
-            kind = _beside(reference, names[0], file)
-        else:
-            kind = find(load_module(file), names[0], file)
-        return from_class(_checked(kind, names[0], file), reference, given, file)
+        reference, given = _reference(forward or f"{file}:forward", inputs, sizes)
+        kind = _checked(_own(file, names[0], forward, reference), names[0], file)
+        return from_class(kind, reference, given, file)
     module = load_module(file)
     kind = _checked(find(module, names[0], file), names[0], file)
     place = inputs or (f"{file}:example_inputs" if "example_inputs" in vars(module) else None)
@@ -140,7 +130,7 @@ def _class(
             "beside it, or name a forward pass with --forward FILE:FUNCTION"
         )
     where, name = split_target(place)
-    maker = find(module if _same_place(where, file) else load_module(where), name, where)
+    maker = find(module if same_file(where, file) else load_module(where), name, where)
     given = _made(maker, place, own_forward(kind), f"{names[0]}.forward", sizes or {})
     return from_class(kind, None, given, file)
 
@@ -158,15 +148,6 @@ def _made(
     args, kwargs = made_inputs(maker, shown, sizes)
     insist_on_fit(reference, name, shown, args, kwargs)
     return positional(reference, args, kwargs)
-
-
-def _lines(
-    source: Source, forward: str, inputs: str | None, sizes: Mapping[str, int] | None
-) -> Handwritten:
-    """A file of gradient lines whose forward pass stands elsewhere."""
-    target = load_target(forward, inputs, sizes)
-    given = positional(target.forward, target.args, target.kwargs)
-    return from_lines(source, target.forward, given)
 
 
 def from_lines(source: Source, forward: Callable[..., Any], inputs: Sequence[Any]) -> Handwritten:
