@@ -16,6 +16,7 @@ import torch
 from ...errors import InputError, LocatedError, Location, first_line
 from ..handwritten import Handwritten
 from ..reference import locals_of
+from ..run import copied
 from .bodies import Written, body_of, with_doubts, written
 from .effects import Function
 from .functions import helpers, input_names, surroundings, value_names
@@ -93,7 +94,7 @@ def from_class(
     if forward is None:
         notes.append(f"the reference is {kind.__name__}.forward itself: no other was given")
     names = input_names(reference, inputs)
-    values = {n: _detached(v) for n, v in zip(names, inputs, strict=False)}
+    values = {n: copied(v) for n, v in zip(names, inputs, strict=False)}
     context = _compared(kind, reference, list(values.values()), forward is not None, shown, notes)
     known = value_names(forward if forward is not None else kind.forward, inputs) + names
     upstream, ctx = _parameters(kind, text, shown)
@@ -231,7 +232,3 @@ def _same(a: Any, b: torch.Tensor) -> bool:
         and a.dtype == b.dtype
         and bool(torch.equal(a.detach(), b.detach()))
     )
-
-
-def _detached(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value

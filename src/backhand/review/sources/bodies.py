@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import inspect
 import linecache
 import textwrap
@@ -17,9 +16,7 @@ from ...capture.inputs import flatten
 from ...errors import LocatedError, Location
 from ..handwritten import Statement
 from .effects import Function, effects
-from .script import is_blank, statement_text
-
-_KINDS = (ast.FunctionDef, ast.AsyncFunctionDef)
+from .script import statement
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def _definition(source: str, name: str, line: int | None) -> Function | None:
     except (SyntaxError, ValueError):
         return None
     for node in ast.walk(tree):
-        if isinstance(node, _KINDS) and node.name == name:
+        if isinstance(node, Function) and node.name == name:
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             if line is None or line in (first, node.lineno):
                 return node
@@ -103,14 +100,14 @@ def body_of(
                     "return once, at the end",
                 )
     lines, back = _from_container(_without_placeholders(lines), back)
-    statements = [_statement(node, text.source, functions or {}) for node in lines]
+    statements = [statement(node, text.source, effects(node, functions)) for node in lines]
     gradients: dict[str, str] = {}
     notes: list[str] = []
     left_out: list[str] = []
     if back is not None and back.value is not None:
         bound = {n for s in statements for n in s.writes}
         extra = _results(back, inputs, bound, known, gradients, notes, left_out, text)
-        statements += [_statement(node, text.source, functions or {}) for node in extra]
+        statements += [statement(node, text.source, effects(node, functions)) for node in extra]
     return Body(tuple(statements), gradients, tuple(notes), tuple(left_out))
 
 
@@ -146,7 +143,7 @@ def _asked_for(node: ast.stmt) -> Iterable[ast.stmt]:
 
 def _in_function(outer: ast.stmt, inner: ast.AST) -> bool:
     return any(
-        isinstance(n, (*_KINDS, ast.Lambda)) and inner in set(ast.walk(n)) for n in ast.walk(outer)
+        isinstance(n, Function | ast.Lambda) and inner in set(ast.walk(n)) for n in ast.walk(outer)
     )
 
 
@@ -205,19 +202,6 @@ def _all_none(node: ast.expr) -> bool:
     if isinstance(node, (ast.Tuple, ast.List)):
         return all(map(_all_none, node.elts))
     return isinstance(node, ast.Constant) and node.value is None
-
-
-def _statement(node: ast.stmt, source: str, functions: Mapping[str, Function]) -> Statement:
-    found = effects(node, functions)
-    return Statement(
-        line=node.lineno,
-        end_line=node.end_lineno or node.lineno,
-        text=statement_text(source, node),
-        node=node,
-        writes=found.writes,
-        reads=tuple(n for n in found.reads if n not in vars(builtins)),
-        blank=is_blank(node),
-    )
 
 
 def _results(
@@ -298,7 +282,7 @@ def located(file: str, node: ast.stmt | ast.AST, source: str = "") -> Location:
         (ast.get_source_segment(source, node) or "").split("\n")[0]
         if source
         else f"def {node.name}(…)"
-        if isinstance(node, _KINDS)
+        if isinstance(node, Function)
         else ""
     )
     return Location(file, line, shown)

@@ -26,7 +26,7 @@ from .cells import Source, read_source
 from .functions import from_function, value_names
 from .namespace import inputs_from
 from .script import beside, from_script, run_line, statement_of
-from .slicing import backward_lines, is_gradient, lines_of, needed_lines
+from .slicing import backward_lines, functions_of, is_gradient, lines_of, needed_lines
 
 
 def load(
@@ -41,7 +41,7 @@ def load(
     ``sizes`` are those of a target.
     """
     source = read_source(file)
-    defined = _defined(source)
+    defined = set(functions_of(source.cells))
     notebook = Path(file).suffix == ".ipynb"
     if notebook and ("backward" in defined or _classes(source)):
         if forward is not None or inputs is not None:
@@ -63,11 +63,6 @@ def load(
         option = "--at" if sizes else "--inputs"
         raise InputError(f"{file} builds its inputs itself: leave out {option}")
     return made
-
-
-def _defined(source: Source) -> set[str]:
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {n.name for cell in source.cells for n in cell.body if isinstance(n, kinds)}
 
 
 def _classes(source: Source) -> list[str]:

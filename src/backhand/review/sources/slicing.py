@@ -83,8 +83,7 @@ def _orders(source: Source) -> Iterator[Sequence[Cell]]:
 
 def functions_of(cells: Iterable[Cell]) -> dict[str, Function]:
     """The functions that are defined at top level."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {n.name: n for cell in cells for n in cell.body if isinstance(n, kinds)}
+    return {n.name: n for cell in cells for n in cell.body if isinstance(n, Function)}
 
 
 def lines_of(cells: Iterable[Cell]) -> list[Line]:
@@ -170,7 +169,7 @@ def _slice(source: Source, lines: Sequence[Line], last: bool) -> Sliced:
         notes.append(
             f"{place(line)} computes {loss} anew: the gradients after it were not reviewed"
         )
-    free = _free(backward)
+    free = free_in(backward)
     wanted = needed_lines(lines[: start + 1], {loss, *free})
     with_marks = needed_lines(lines[: start + 1], {loss, *free}, marks=True)
     order = sorted(with_marks)
@@ -311,7 +310,7 @@ def _misspelt(name: str, known: set[str], line: Line) -> bool:
     )
 
 
-def _free(lines: Iterable[Line]) -> list[str]:
+def free_in(lines: Iterable[Line]) -> list[str]:
     """What the lines read that none of them has bound before."""
     bound: set[str] = set()
     free: dict[str, None] = {}
@@ -359,9 +358,7 @@ def needed_lines(lines: Sequence[Line], wanted: Iterable[str], marks: bool = Fal
 
 
 def _is_definition(node: ast.stmt) -> bool:
-    return isinstance(
-        node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-    )
+    return isinstance(node, Function | ast.ClassDef | ast.Import | ast.ImportFrom)
 
 
 def _star(node: ast.stmt) -> bool:
