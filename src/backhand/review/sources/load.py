@@ -19,14 +19,14 @@ from ...capture.target import (
     same_file,
     split_target,
 )
-from ...errors import BackhandError, InputError
+from ...errors import InputError
 from ..handwritten import Handwritten
 from .autograd_function import from_class, is_function_class, own_forward
 from .cells import Source, read_source
 from .functions import from_function, value_names
 from .namespace import inputs_from
 from .script import beside, from_script, run_line, statement_of
-from .slicing import backward_lines, functions_of, is_gradient, lines_of, needed_lines
+from .slicing import NoLoss, backward_lines, functions_of, is_gradient, lines_of, needed_lines
 
 
 def load(
@@ -57,8 +57,11 @@ def load(
         return from_lines(source, *_reference(forward, inputs, sizes))
     try:
         made = from_script(source)
-    except BackhandError as error:
-        raise _explained(file, defined, error) from error
+    except NoLoss as error:
+        missing = _missing_half(file, defined)
+        if missing:
+            raise InputError(missing) from error
+        raise
     if sizes or inputs is not None:
         option = "--at" if sizes else "--inputs"
         raise InputError(f"{file} builds its inputs itself: leave out {option}")
@@ -206,18 +209,16 @@ def _run(source: Source, lines: Sequence[Any], wanted: set[str]) -> dict[str, An
     return space
 
 
-def _explained(file: str, defined: set[str], error: BackhandError) -> BackhandError:
+def _missing_half(file: str, defined: set[str]) -> str:
     """Half a module is told what the other half would be."""
-    if "nothing at top level assigns" not in str(error):
-        return error
     if "forward" in defined:
-        return InputError(
+        return (
             f"{file} has a function forward and no function backward: write one that takes the "
             "values it needs by their names and assigns d… for each gradient"
         )
     if "backward" in defined:
-        return InputError(
+        return (
             f"{file} has a function backward and no function forward: write it beside it, or name "
             "it with --forward FILE:FUNCTION"
         )
-    return error
+    return ""

@@ -23,6 +23,10 @@ _TRANSPARENT = frozenset(
 _SIMILAR = 0.75
 
 
+class NoLoss(InputError):
+    """Nothing assigns a loss, so that there is no forward pass to cut off."""
+
+
 @dataclass(frozen=True)
 class Line:
     """A statement with the cell it stands in and what it does."""
@@ -152,7 +156,7 @@ def _slice(source: Source, lines: Sequence[Line], last: bool) -> Sliced:
     assigned = _assigned(lines)
     loss = _loss_name(lines, assigned)
     if loss is None:
-        raise InputError(_no_loss(source, assigned))
+        raise NoLoss(_no_loss(source, assigned))
     start, end, again = _region(lines, loss, assigned, last)
     known = set(_assigned(lines[: start + 1]))
     backward, notes = backward_lines(lines[start + 1 : end], known, loss)
