@@ -326,14 +326,11 @@ def free_in(lines: Iterable[Line]) -> list[str]:
 
 def needed_lines(lines: Sequence[Line], wanted: Iterable[str], marks: bool = False) -> set[int]:
     """Which lines the wanted names depend on; with ``marks`` those that ask for gradients too."""
-    needed = set(wanted)
+    needed: set[str] = set()
     kept: set[int] = set()
-    defined = {n for line in lines for n in line.effects.writes if _is_definition(line.node)}
+    # what a definition binds: a decorator may change more than that, as `@app.register_(1)` does
     definitions = {
-        n: (i, line)
-        for i, line in enumerate(lines)
-        if _is_definition(line.node)
-        for n in line.effects.binds
+        n: line for line in lines if _is_definition(line.node) for n in line.effects.binds
     }
 
     def need(names: Iterable[str]) -> None:
@@ -342,11 +339,10 @@ def needed_lines(lines: Sequence[Line], wanted: Iterable[str], marks: bool = Fal
             if name in needed:
                 continue
             needed.add(name)
-            if name in defined:
-                need(definitions[name][1].effects.reads)
+            if name in definitions:
+                need(definitions[name].effects.reads)
 
-    first, needed = needed, set[str]()
-    need(first)
+    need(wanted)
     for i in reversed(range(len(lines))):
         line = lines[i]
         if _asks_autograd(line.node):
