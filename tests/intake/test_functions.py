@@ -443,3 +443,48 @@ def test_text_that_fails_is_the_users() -> None:
         with pytest.raises(InputError) as error:
             backhand.check(forward, text, X, W)
         assert said in str(error.value) and "fault of backhand" not in str(error.value)
+
+
+DATA = """\
+import torch
+from pathlib import Path
+
+def data():
+    with Path("runs.txt").open("a") as file:
+        file.write("once\\n")
+    return torch.ones(4, 3)
+
+x = data()
+w = torch.ones(3, 2)
+"""
+BY_HAND = """\
+def forward(x, w):
+    y = x @ w
+    return (y * y).sum()
+
+def backward(x, w, y):
+    dy = 2 * y
+    return dy @ w.T, x.T @ dy
+"""
+
+
+@pytest.mark.parametrize("text", [BY_HAND, CLASS.partition("def example_inputs")[0]])
+def test_a_notebooks_cells_run_once(tmp_path: Path, text: str) -> None:
+    """What the functions see is what the inputs are taken from, and data is loaded once."""
+    found = load(_written(tmp_path, DATA + text, notebook=True))
+    assert (tmp_path / "runs.txt").read_text(encoding="utf-8") == "once\n"
+    assert found.scope["x"] is found.inputs[0] and review(found).ok
+
+
+def test_a_notebook_that_lacks_a_forward_pass_is_told_so_before_it_runs(tmp_path: Path) -> None:
+    backward = BY_HAND.partition("\n\n")[2]
+    path = _written(tmp_path, DATA + CLASS + backward, notebook=True)
+    with pytest.raises(InputError, match="a function backward and no function forward"):
+        load(path)
+    assert not (tmp_path / "runs.txt").exists()
+
+
+def test_a_notebook_takes_no_sizes(tmp_path: Path) -> None:
+    path = _written(tmp_path, CLASS, notebook=True)
+    with pytest.raises(InputError, match="with the inputs it makes itself"):
+        load(path, sizes={"n": 3})

@@ -153,7 +153,7 @@ class _Walk(ast.NodeVisitor):
         self.write(node.name)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        self.inner.append(frozenset(_parameters(node.args)))
+        self.inner.append(frozenset(parameters(node.args)))
         self.visit(node.body)
         self.inner.pop()
 
@@ -232,8 +232,7 @@ def root(node: ast.expr) -> str | None:
 
 def free_names(function: Function) -> tuple[str, ...]:
     """The names that a function takes from outside."""
-    parameters = _parameters(function.args)
-    bound = set(parameters)
+    bound = set(parameters(function.args))
     everywhere = {"global": set[str]()}
     for node in _own_nodes(function):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -274,7 +273,7 @@ def _changed_arguments(
     walk = _Walk(functions, depth=depth + 1)
     for part in function.body:
         walk.visit(part)
-    arguments = dict(zip(_parameters(function.args), call.args, strict=False))
+    arguments = dict(zip(parameters(function.args), call.args, strict=False))
     arguments |= {k.arg: k.value for k in call.keywords if k.arg is not None}
     for parameter, argument in arguments.items():
         # a parameter that is bound anew inside no longer is the argument
@@ -288,7 +287,8 @@ def _in_place(method: str) -> bool:
     return method.endswith("_") and not method.endswith("__") and method != "requires_grad_"
 
 
-def _parameters(arguments: ast.arguments) -> list[str]:
+def parameters(arguments: ast.arguments) -> list[str]:
+    """The names of a function's parameters."""
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     stars = [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
     return [a.arg for a in (*every, *stars)]

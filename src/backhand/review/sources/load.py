@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +22,19 @@ from ...errors import InputError
 from ..handwritten import Handwritten
 from .autograd_function import from_class, is_function_class, own_forward
 from .cells import Source, read_source
+from .effects import Function, parameters
 from .functions import from_function, value_names
 from .namespace import inputs_from
 from .script import beside, from_script, run_line, statement_of
-from .slicing import NoLoss, backward_lines, functions_of, is_gradient, lines_of, needed_lines
+from .slicing import (
+    Line,
+    NoLoss,
+    backward_lines,
+    functions_of,
+    is_gradient,
+    lines_of,
+    needed_lines,
+)
 
 
 def load(
@@ -44,7 +52,7 @@ def load(
     defined = set(functions_of(source.cells))
     notebook = Path(file).suffix == ".ipynb"
     if notebook and ("backward" in defined or _classes(source)):
-        if forward is not None or inputs is not None:
+        if forward is not None or inputs is not None or sizes:
             raise InputError("a notebook's functions are reviewed with the inputs it makes itself")
         return _notebook_functions(source, defined)
     if "backward" in defined and ("forward" in defined or forward is not None):
@@ -177,23 +185,22 @@ def from_lines(source: Source, forward: Callable[..., Any], inputs: Sequence[Any
 
 def _notebook_functions(source: Source, defined: set[str]) -> Handwritten:
     """Functions or a class in a notebook: they and what they need are run, nothing else."""
-    lines = lines_of(source.cells)
-    classes = _classes(source)
-    wanted = {"forward", "example_inputs"} & defined
-    wanted |= {"backward"} if "backward" in defined else set(classes[:1])
-    space = _run(source, lines, wanted)
-    forward = space.get("forward")
-    if forward is None and not classes:
+    if "backward" in defined and "forward" not in defined:
         raise InputError(f"{source.file} has a function backward and no function forward")
-    kind = None if "backward" in defined else _checked(space[classes[0]], classes[0], source.file)
+    judged = "backward" if "backward" in defined else _classes(source)[0]
+    wanted = {judged} | ({"forward", "example_inputs"} & defined)
+    if "example_inputs" not in defined:
+        wanted.update(_parameters_of_forward(source, judged))
+    space = _run(source, lines_of(source.cells), wanted)
+    kind = None if judged == "backward" else _checked(space[judged], judged, source.file)
+    forward = space["forward"] if "forward" in defined else None
     reference = forward if forward is not None else own_forward(kind)
-    if "example_inputs" in space:
-        name = "forward" if forward is not None else f"{classes[0]}.forward"
+    if "example_inputs" in defined:
+        name = "forward" if forward is not None else f"{judged}.forward"
         shown = f"{source.file}:example_inputs"
         inputs = _made(space["example_inputs"], shown, reference, name, {})
     else:
-        names = [*inspect.signature(reference).parameters]
-        inputs = inputs_from(reference, _run(source, lines, {*names, *wanted}))
+        inputs = inputs_from(reference, space)
     if kind is not None:
         return replace(from_class(kind, forward, inputs, source.file), source=source.text)
     return replace(
@@ -201,7 +208,17 @@ def _notebook_functions(source: Source, defined: set[str]) -> Handwritten:
     )
 
 
-def _run(source: Source, lines: Sequence[Any], wanted: set[str]) -> dict[str, Any]:
+def _parameters_of_forward(source: Source, name: str) -> list[str]:
+    """What the reference takes, told before anything runs: ``forward``, or that of a class."""
+    methods: dict[str, Function] = {}
+    for node in (n for cell in source.cells for n in cell.body):
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            methods = {n.name: n for n in node.body if isinstance(n, Function)}
+    found = (methods | functions_of(source.cells)).get("forward")
+    return parameters(found.args) if found is not None else []
+
+
+def _run(source: Source, lines: Sequence[Line], wanted: set[str]) -> dict[str, Any]:
     space: dict[str, Any] = {"__name__": "__main__"}
     with beside(source.file):
         for i in sorted(needed_lines(lines, wanted)):
