@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import backhand
 from backhand.errors import BackhandError, InputError, LocatedError
 from backhand.review import review
 from backhand.review.handwritten import Handwritten
+from backhand.review.sources import bodies
 from backhand.review.sources.autograd_function import from_class
 from backhand.review.sources.functions import from_function
 from backhand.review.sources.load import load
@@ -488,3 +490,14 @@ def test_a_notebook_takes_no_sizes(tmp_path: Path) -> None:
     path = _written(tmp_path, CLASS, notebook=True)
     with pytest.raises(InputError, match="with the inputs it makes itself"):
         load(path, sizes={"n": 3})
+
+
+def test_a_function_is_read_without_changing_its_text() -> None:
+    """A file is parsed once for all of its functions, and each reading starts from that."""
+    before = bodies.written(from_filled_dict)
+    assert before is not None
+    dumped = ast.dump(before.node)
+    found = [from_function(forward, from_filled_dict, (X, W), "").statements for _ in range(2)]
+    after = bodies.written(from_filled_dict)
+    assert after is not None and after.node is before.node and ast.dump(after.node) == dumped
+    assert [s.text for s in found[0]] == [s.text for s in found[1]]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import linecache
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -47,32 +49,41 @@ def written(function: Callable[..., Any]) -> Written | None:
     linecache.checkcache(code.co_filename)  # it may have been edited since
     lines = linecache.getlines(code.co_filename)
     source = "".join(lines)
-    node = _definition(source, code.co_name, code.co_firstlineno)
+    node = _definitions(source).get((code.co_name, code.co_firstlineno))
     if node is not None:
         return Written(node, source, code.co_filename)
     try:
         found, start = inspect.getsourcelines(target)
         text = textwrap.dedent("".join(found))
-        node = _definition(text, code.co_name, None)
-    except (OSError, TypeError, IndentationError, SyntaxError):
+        tree = ast.parse(text)
+    except (OSError, TypeError, ValueError, SyntaxError):
         return None
+    node = next((n for n in _functions(tree) if n.name == code.co_name), None)
     if node is None:
         return None
     ast.increment_lineno(node, start - 1)
     return Written(node, "\n" * (start - 1) + text, code.co_filename)
 
 
-def _definition(source: str, name: str, line: int | None) -> Function | None:
+@lru_cache(16)
+def _definitions(source: str) -> Mapping[tuple[str, int], Function]:
+    """The functions of a source by name and line, that of the first decorator or of ``def``.
+
+    The nodes are everybody's: whoever changes one changes a copy.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return None
-    for node in ast.walk(tree):
-        if isinstance(node, Function) and node.name == name:
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            if line is None or line in (first, node.lineno):
-                return node
-    return None
+        return {}
+    found: dict[tuple[str, int], Function] = {}
+    for node in _functions(tree):
+        for line in (min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.lineno):
+            found.setdefault((node.name, line), node)
+    return found
+
+
+def _functions(tree: ast.Module) -> Iterator[Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
 
 
 def body_of(
@@ -189,7 +200,8 @@ def _from_container(
         value = node.value
         empty = isinstance(value, ast.Dict) and not value.keys
         if empty or ast.unparse(value) == "dict()":
-            rest = [_Entries(name).visit(part) for part in lines[i + 1 :]]
+            entries = _Entries(name)
+            rest = [entries.visit(copy.deepcopy(part)) for part in lines[i + 1 :]]
             return [*lines[:i], *rest], None
         if isinstance(value, (ast.Dict, ast.Tuple, ast.List)):
             made = ast.copy_location(ast.Return(value), node)
