@@ -501,3 +501,32 @@ def test_a_function_is_read_without_changing_its_text() -> None:
     after = bodies.written(from_filled_dict)
     assert after is not None and after.node is before.node and ast.dump(after.node) == dumped
     assert [s.text for s in found[0]] == [s.text for s in found[1]]
+
+
+def centred(x: Any) -> Any:
+    diff = x - x.mean(0)
+    return (diff * diff).sum()
+
+
+def filled(x: Any, diff: Any) -> Any:
+    grads = {}
+    grads["diff"] = 2 * diff
+    grads["dx"] = grads["diff"] - grads["diff"].mean(0)
+    return grads
+
+
+def in_braces(x: Any, diff: Any) -> Any:
+    ddiff = 2 * diff
+    return {"diff": ddiff, "x": ddiff - ddiff.mean(0)}
+
+
+def by_keyword(x: Any, diff: Any) -> Any:
+    ddiff = 2 * diff
+    return dict(diff=ddiff, dx=ddiff - ddiff.mean(0))
+
+
+@pytest.mark.parametrize("backward", [filled, in_braces, by_keyword])
+def test_a_value_whose_name_starts_with_d(backward: Callable[..., Any]) -> None:
+    found = review(from_function(centred, backward, (X,), ""))
+    assert found.ok, str(found)
+    assert [(g.name, g.of) for g in found.gradients] == [("ddiff", "diff"), ("dx", "x")]

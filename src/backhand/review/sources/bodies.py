@@ -110,7 +110,7 @@ def body_of(
                     located(file, inner, text.source),
                     "return once, at the end",
                 )
-    lines, back = _from_container(_without_placeholders(lines), back)
+    lines, back = _from_container(_without_placeholders(lines), back, known)
     statements = [statement(node, text.source, effects(node, functions)) for node in lines]
     gradients: dict[str, str] = {}
     notes: list[str] = []
@@ -175,20 +175,27 @@ def _without_placeholders(lines: Sequence[ast.stmt]) -> list[ast.stmt]:
 class _Entries(ast.NodeTransformer):
     """``grads["x"]`` as the name ``dx``."""
 
-    def __init__(self, container: str) -> None:
+    def __init__(self, container: str, known: Collection[str]) -> None:
         self.container = container
+        self.known = known
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.value, ast.Name) and node.value.id == self.container:
             key = node.slice.value if isinstance(node.slice, ast.Constant) else None
             if isinstance(key, str) and key.isidentifier():
-                return ast.copy_location(ast.Name(f"d{key.removeprefix('d')}", node.ctx), node)
+                name = f"d{_value_of(key, self.known)}"
+                return ast.copy_location(ast.Name(name, node.ctx), node)
         return node
 
 
+def _value_of(key: str, known: Collection[str], bound: Collection[str] = ()) -> str:
+    """Whose gradient a dict's entry is: of the value called so, or of that after the ``d``."""
+    return key if key in known or f"d{key}" in bound else key.removeprefix("d")
+
+
 def _from_container(
-    lines: list[ast.stmt], back: ast.Return | None
+    lines: list[ast.stmt], back: ast.Return | None, known: Collection[str]
 ) -> tuple[list[ast.stmt], ast.Return | None]:
     """A returned name that was bound to a dict or a tuple: what is in it counts."""
     if back is None or not isinstance(back.value, ast.Name):
@@ -200,7 +207,7 @@ def _from_container(
         value = node.value
         empty = isinstance(value, ast.Dict) and not value.keys
         if empty or ast.unparse(value) == "dict()":
-            entries = _Entries(name)
+            entries = _Entries(name, known)
             rest = [entries.visit(copy.deepcopy(part)) for part in lines[i + 1 :]]
             return [*lines[:i], *rest], None
         if isinstance(value, (ast.Dict, ast.Tuple, ast.List)):
@@ -233,14 +240,11 @@ def _results(
     if isinstance(value, ast.Dict):
         for key, item in zip(value.keys, value.values, strict=True):
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                name = key.value
-                of = name if name in known or f"d{name}" in bound or name[:1] != "d" else name[1:]
-                pairs.append((of, item))
+                pairs.append((_value_of(key.value, known, bound), item))
     elif isinstance(value, ast.Call) and ast.unparse(value.func) == "dict":
         for keyword in value.keywords:
             if keyword.arg is not None:
-                name = keyword.arg
-                pairs.append((name if name in known else name.removeprefix("d"), keyword.value))
+                pairs.append((_value_of(keyword.arg, known, bound), keyword.value))
     else:
         items = list(value.elts) if isinstance(value, (ast.Tuple, ast.List)) else [value]
         if len(items) != len(inputs) and len(items) > 1:
