@@ -233,27 +233,20 @@ def root(node: ast.expr) -> str | None:
 def free_names(function: Function) -> tuple[str, ...]:
     """The names that a function takes from outside."""
     bound = set(parameters(function.args))
-    everywhere = {"global": set[str]()}
-    for node in _own_nodes(function):
+    everywhere: set[str] = set()
+    found: dict[str, None] = {}
+    for node in (n for part in function.body for n in ast.walk(part)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             bound.add(node.id)
+        elif isinstance(node, ast.Name):
+            found.setdefault(node.id)
         elif isinstance(node, Function | ast.ClassDef):
             bound.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             bound.update(a.asname or a.name.partition(".")[0] for a in node.names)
         elif isinstance(node, ast.Global):
-            everywhere["global"].update(node.names)
-    found: dict[str, None] = {}
-    for part in function.body:
-        for node in ast.walk(part):
-            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
-                found.setdefault(node.id)
-    return tuple(n for n in found if n not in bound - everywhere["global"])
-
-
-def _own_nodes(function: Function) -> Iterator[ast.AST]:
-    for part in function.body:
-        yield from ast.walk(part)
+            everywhere.update(node.names)
+    return tuple(n for n in found if n not in bound - everywhere)
 
 
 def _needs(name: str, functions: Mapping[str, Function]) -> Iterator[str]:
