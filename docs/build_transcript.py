@@ -21,6 +21,7 @@ from pathlib import Path
 
 from backhand.cli.check import reviewed, show
 from backhand.review import Review
+from backhand.review.sources.cells import code_cells
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "check-transcript.md"
@@ -171,8 +172,9 @@ class Copy:
         self.path.write_bytes(NOTEBOOK.read_bytes())
 
     def cells(self) -> list[str]:
-        book = json.loads(self.path.read_text("utf-8"))
-        return ["".join(c["source"]) for c in book["cells"] if c["cell_type"] == "code"]
+        found = code_cells(json.loads(self.path.read_text("utf-8")))
+        assert found is not None
+        return [text for _, text in found]
 
     def edit(self, old: str, new: str) -> None:
         book = json.loads(self.path.read_text("utf-8"))

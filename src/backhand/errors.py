@@ -68,8 +68,8 @@ class InternalError(LocatedError):
     """Something failed inside backhand while it worked on one of the user's lines."""
 
     def __init__(self, doing: str, cause: BaseException, where: Location | None = None) -> None:
-        said = (str(cause).strip().splitlines() or ["no message"])[0]
-        super().__init__(f"{doing} failed: {type(cause).__name__}: {said}", where, OWN_FAULT)
+        said = f"{type(cause).__name__}: {first_line(cause)}"
+        super().__init__(f"{doing} failed: {said}", where, OWN_FAULT)
 
 
 @contextmanager
@@ -87,6 +87,11 @@ def own_faults(doing: str, where: Location | None) -> Iterator[None]:
             said = f"{doing} takes more memory than there is: try smaller sizes"
             raise InputError(said) from error
         raise InternalError(doing, error, where) from error
+
+
+def first_line(error: BaseException, default: str = "no message") -> str:
+    """The first line of what an error says."""
+    return (str(error).strip().splitlines() or [default])[0]
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -14,6 +13,7 @@ from torch._compile import _disable_dynamo
 
 from .capture import Captured, fits
 from .capture.inputs import Leaf
+from .capture.source import remember
 from .errors import InputError
 
 _serial = count()
@@ -134,7 +134,7 @@ def _loaded(source: str, name: str) -> dict[str, Any]:
     # a compiler looks the functions' globals up by the module's name
     made = sys.modules[module] = ModuleType(module)
     space = vars(made)
-    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    remember(filename, source)
     exec(compile(source, filename, "exec"), space)
     return space
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import backhand
 from backhand.errors import BackhandError, InputError, LocatedError
 from backhand.review import review
 from backhand.review.handwritten import Handwritten
+from backhand.review.sources import bodies
 from backhand.review.sources.autograd_function import from_class
 from backhand.review.sources.functions import from_function
 from backhand.review.sources.load import load
@@ -358,13 +360,53 @@ def test_a_review_in_the_process_itself(monkeypatch: pytest.MonkeyPatch) -> None
     assert backhand.check(forward, from_tuple, X, W).ok
 
 
-def test_inputs_given_as_a_dict_go_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "named.py"
-    path.write_text(
-        "import torch\ndef example_inputs():\n"
-        "    return {'w': torch.ones(3, 2), 'x': torch.ones(4, 3)}\n"
-        "def forward(x, w):\n    y = x @ w\n    return (y * y).sum()\n"
-        "def backward(x, w, y):\n    dy = 2 * y\n    return dy @ w.T, x.T @ dy\n",
-        encoding="utf-8",
-    )
-    assert [tuple(i.shape) for i in load(str(path)).inputs] == [(4, 3), (3, 2)]
+def test_text_that_fails_is_the_users() -> None:
+    function = "def backward(h):\n    dh = 2 * h\n"
+    for text, said in (
+        (f"import nothing_here\n{function}", "line 1: import nothing_here"),
+        (f"{function}x = 1 / 0\n", "line 3: x = 1 / 0"),
+        (f"{function}return 3\n", "the handwritten lines, line 3: 'return' outside function"),
+    ):
+        with pytest.raises(InputError) as error:
+            backhand.check(forward, text, X, W)
+        assert said in str(error.value) and "fault of backhand" not in str(error.value)
+
+
+def test_a_function_is_read_without_changing_its_text() -> None:
+    """A file is parsed once for all of its functions, and each reading starts from that."""
+    before = bodies.written(from_filled_dict)
+    assert before is not None
+    dumped = ast.dump(before.node)
+    found = [from_function(forward, from_filled_dict, (X, W), "").statements for _ in range(2)]
+    after = bodies.written(from_filled_dict)
+    assert after is not None and after.node is before.node and ast.dump(after.node) == dumped
+    assert [s.text for s in found[0]] == [s.text for s in found[1]]
+
+
+def centred(x: Any) -> Any:
+    diff = x - x.mean(0)
+    return (diff * diff).sum()
+
+
+def filled(x: Any, diff: Any) -> Any:
+    grads = {}
+    grads["diff"] = 2 * diff
+    grads["dx"] = grads["diff"] - grads["diff"].mean(0)
+    return grads
+
+
+def in_braces(x: Any, diff: Any) -> Any:
+    ddiff = 2 * diff
+    return {"diff": ddiff, "x": ddiff - ddiff.mean(0)}
+
+
+def by_keyword(x: Any, diff: Any) -> Any:
+    ddiff = 2 * diff
+    return dict(diff=ddiff, dx=ddiff - ddiff.mean(0))
+
+
+@pytest.mark.parametrize("backward", [filled, in_braces, by_keyword])
+def test_a_value_whose_name_starts_with_d(backward: Callable[..., Any]) -> None:
+    found = review(from_function(centred, backward, (X,), ""))
+    assert found.ok, str(found)
+    assert [(g.name, g.of) for g in found.gradients] == [("ddiff", "diff"), ("dx", "x")]

@@ -324,3 +324,25 @@ def test_the_working_directory_and_the_path_are_as_before(
                    + BACKWARD.replace("x.T", "SCALE * x.T"))  # fmt: skip
     assert (Path.cwd(), list(sys.path), list(sys.argv)) == before
     assert found.scope["SCALE"] == 2.0 and review(found).ok
+
+
+def test_a_decorator_may_change_what_it_is_taken_from(
+    script: Callable[[str], Handwritten],
+) -> None:
+    registry = """\
+class Registry:
+    scale = 1.0
+    def register_(self, scale):
+        self.scale = scale
+        return lambda function: function
+
+app = Registry()
+
+@app.register_(3.0)
+def unused(x):
+    return x
+
+"""
+    scaled = FORWARD.replace("x @ w", "app.scale * x @ w")
+    found = script(SMALL + registry + scaled + BACKWARD.replace("x.T", "3.0 * x.T"))
+    assert review(found).ok

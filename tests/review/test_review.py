@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 
+import pytest
 import torch
 
 from backhand.review import Gradient, Review, review
 from backhand.review.catalogue import CATALOGUE
+from backhand.review.intact import Intact
 
 from .handmade import handmade
 from .networks import NETWORKS
@@ -154,3 +157,11 @@ def test_json_is_the_contracts() -> None:
     entry = next(g for g in data["gradients"] if g["name"] == "db2")
     assert {"name", "line", "verdict", "local_verdict", "causes"} <= set(entry)
     assert set(entry["causes"][0]) == {"code", "message", "fix"}
+
+
+def test_a_replaced_callable_hides_no_other_replacement(monkeypatch: pytest.MonkeyPatch) -> None:
+    intact, original = Intact(), torch.equal
+    monkeypatch.setattr(torch, "equal", lambda *a: True)
+    monkeypatch.setattr(builtins, "callable", lambda value: False)
+    assert sorted(intact.restore()) == ["builtins.callable", "torch.equal"]
+    assert torch.equal is original and intact.restore() == []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
-import linecache
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..capture.source import remember
+from ..capture.target import problems_of
 from ..errors import InputError
 from ..review.handwritten import Handwritten
 from ..review.isolated import TIMEOUT
@@ -101,7 +102,8 @@ def _from_text(
     if not functions:
         return from_lines(source, forward, inputs)
     space: dict[str, Any] = {"__name__": "handwritten"}
-    exec(compile(cell.source, cell.code_name, "exec"), space)
+    with problems_of(source.file):
+        exec(compile(cell.source, cell.code_name, "exec"), space)
     return from_function(forward, space["backward"], inputs, source.file)
 
 
@@ -110,6 +112,5 @@ def _source(text: str) -> Source:
         raise InputError("the handwritten backward pass is empty: write dx = … lines")
     body = tuple(parse(text, "the handwritten lines").body)
     name = f"<handwritten {abs(hash(text)):x}>"
-    # Python looks lines up under this name
-    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    remember(name, text)
     return Source("the handwritten lines", text, (Cell("", name, text, body),))

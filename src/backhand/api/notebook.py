@@ -42,11 +42,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def _reviewed(cell: str, space: dict[str, Any], forward: str, timeout: float) -> Outcome:
-    def make() -> tuple[Any, tuple[str, ...]]:
-        found = from_cell(cell, space, forward)
-        return found.handwritten, found.only
-
-    return outcome_of(make, "this cell", timeout)
+    return outcome_of(lambda: from_cell(cell, space, forward), "this cell", timeout)
 
 
 def _arguments(line: str) -> tuple[str, int | None, float]:

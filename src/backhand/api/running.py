@@ -20,7 +20,7 @@ from ..emit.listing import (
     print_forward,
     printed_name,
 )
-from ..errors import CaptureError, InputError, InternalError, own_faults
+from ..errors import CaptureError, InputError, InternalError, first_line, own_faults
 from ..operator import Operator
 from ..program.invoke import dtype_name
 from .text import Derivation, described
@@ -169,12 +169,11 @@ class Backprop(Derivation):
 
     def _failure(self, error: Exception, given: Sequence[Leaf]) -> InputError:
         """The forward pass itself fails on some inputs: with its line, and the inputs."""
-        said = (str(error).strip().splitlines() or ["no message"])[0]
         where = location_of_error(error)
         ours = ", ".join(map(described, self.captured.arguments.leaves))
         theirs = ", ".join(map(described, given))
         return InputError(
-            f"the forward pass fails on these inputs: {type(error).__name__}: {said}"
+            f"the forward pass fails on these inputs: {type(error).__name__}: {first_line(error)}"
             + (f"\n  {where}: {where.text}" if where else "")
             + f"\n  given: {theirs}"
             + ("" if ours == theirs else f"\n  derived with: {ours}")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from .inputs import called_by
 
 # Distinct small primes, so that no two named sizes are equal and no size divides another.
 PRIMES = (5, 7, 3, 11, 13, 17, 19, 23, 29, 31)
@@ -26,7 +27,7 @@ def annotated_inputs(
     dimension they could index: below the smallest size. Raises ``InputError`` when an argument has
     no jaxtyping annotation and no default.
     """
-    called = function.forward if isinstance(function, torch.nn.Module) else function
+    called = called_by(function)
     try:
         signature = inspect.signature(called)
     except (TypeError, ValueError):

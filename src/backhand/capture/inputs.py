@@ -80,13 +80,17 @@ def identifier(text: str) -> str:
     return f"{out}_" if keyword.iskeyword(out) or not out.isidentifier() else out
 
 
+def called_by(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function whose parameters a call's arguments go to: a module's own ``forward``."""
+    return function.forward if isinstance(function, torch.nn.Module) else function
+
+
 def flatten(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
 ) -> Arguments:
     """Name every leaf of a call: parameters of a module first, then the arguments."""
     module = function if isinstance(function, torch.nn.Module) else None
-    called = module.forward if module is not None else function
-    names = _argument_names(called, len(args))
+    names = _argument_names(called_by(function), len(args))
     leaves: list[Leaf] = []
     taken: set[str] = set()
     for i, arg in enumerate(args):
@@ -108,9 +112,8 @@ def signature_problem(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> str:
     """Why the function cannot be called like this: an argument too many or missing; else ``""``."""
-    called = function.forward if isinstance(function, torch.nn.Module) else function
     try:
-        signature = inspect.signature(called)
+        signature = inspect.signature(called_by(function))
     except (TypeError, ValueError):
         return ""
     try:

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from . import source
+from .inputs import called_by
 
 
 def namespaces(function: Callable[..., Any]) -> list[dict[str, Any]]:
     """The module namespaces in which the user's code will look up ``range``."""
     found: dict[int, dict[str, Any]] = {}
-    called = function.forward if isinstance(function, torch.nn.Module) else function
+    called = called_by(function)
     target = getattr(called, "__func__", called)
     target = getattr(target, "__wrapped__", target)
     namespace = getattr(target, "__globals__", None)

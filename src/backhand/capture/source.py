@@ -7,6 +7,7 @@ it tells what the author called the result.
 from __future__ import annotations
 
 import ast
+import io
 import linecache
 import os
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from ..errors import Location
+from .inputs import called_by
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _STDLIB = sysconfig.get_paths()["stdlib"] + os.sep
@@ -76,6 +78,13 @@ def is_user_file(filename: str) -> bool:
 def is_own_file(filename: str) -> bool:
     """Whether a file is one of this package's."""
     return filename.startswith(_PACKAGE)
+
+
+def remember(name: str, text: str) -> None:
+    """Let the lines of a text be looked up under a name, in tracebacks and for capture."""
+    # the lines that Python counts: `splitlines` would end some at form feeds, too
+    lines = list(io.StringIO(text if text.endswith("\n") else text + "\n"))
+    linecache.cache[name] = (len(text), None, lines, name)
 
 
 _files: dict[str, _File] = {}
@@ -164,8 +173,7 @@ def _owner_at(filename: str, code: CodeType, lasti: int) -> Owner:
 
 def definition_of(function: Any) -> Location | None:
     """Where a function (or a module's ``forward``, or an object's ``__call__``) is defined."""
-    if isinstance(function, torch.nn.Module):
-        function = function.forward
+    function = called_by(function)
     function = getattr(function, "func", function)
     function = getattr(function, "__func__", function)
     function = getattr(function, "__wrapped__", function)

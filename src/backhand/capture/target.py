@@ -27,9 +27,9 @@ from typing import Any
 
 import torch
 
-from ..errors import BackhandError, InputError
+from ..errors import BackhandError, InputError, first_line
 from .annotations import annotated_inputs
-from .inputs import signature_problem
+from .inputs import called_by, signature_problem
 from .source import is_user_file
 
 _serial = itertools.count()
@@ -128,7 +128,7 @@ def load_module(place: str) -> ModuleType:
     """Import a file by path, or a module by its dotted name."""
     if place.endswith(".py") or "/" in place or Path(place).exists():
         path = Path(place)
-        with _problems_of(place):
+        with problems_of(place):
             if path.is_dir():
                 raise InputError(f"{place} is a directory: name a file, as in {path}/model.py")
             if not path.exists():
@@ -137,7 +137,7 @@ def load_module(place: str) -> ModuleType:
     if not all(part.isidentifier() for part in place.split(".")):
         raise InputError(f"{place!r} is neither a file nor the name of a module")
     _use_neighbours(Path.cwd())  # as `python -m` does
-    with _problems_of(place):
+    with problems_of(place):
         try:
             return importlib.import_module(place)
         except ModuleNotFoundError as error:
@@ -153,16 +153,17 @@ def _load_file(path: Path, shown: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{shown} cannot be loaded as Python: give a file that ends in .py")
-    _check_text(path, shown)
+    data = path.read_bytes()
+    decoded(data, shown)  # Python takes comments that are not text; they could not be quoted
     linecache.checkcache(str(path))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with _problems_of(shown):
+    with problems_of(shown):
         try:
             # from its text: a cached translation is told from the file by whole seconds only, and a
             # file that is being worked on may be saved twice in one
             if isinstance(spec.loader, importlib.machinery.SourceFileLoader):
-                code = spec.loader.source_to_code(path.read_bytes(), str(path))
+                code = spec.loader.source_to_code(data, str(path))
                 exec(code, module.__dict__)
             else:
                 spec.loader.exec_module(module)
@@ -177,28 +178,34 @@ def _load_file(path: Path, shown: str) -> ModuleType:
     return module
 
 
-def _check_text(path: Path, shown: str) -> None:
-    """Python takes a file whose comments are not text; its lines could not be quoted."""
+def decoded(data: bytes, shown: str, encoding: str | None = None) -> str:
+    """The text of a file; without ``encoding`` as Python reads it, by its coding line."""
     try:
-        importlib.util.decode_source(path.read_bytes())
+        return data.decode(encoding) if encoding else importlib.util.decode_source(data)
     except (UnicodeDecodeError, SyntaxError) as error:
         if "unknown encoding" in str(error):
             raise InputError(f"{shown}: {error}") from None
         raise InputError(f"{shown} is not UTF-8 text") from None
 
 
+def syntax_problem(error: SyntaxError, shown: str) -> InputError:
+    """A syntax error as one sentence, with its line."""
+    line = (error.text or "").strip()
+    # a name such as <string> is no file's
+    where = shown if (error.filename or "<").startswith("<") else error.filename
+    at = f", line {error.lineno}" if error.lineno else ""
+    return InputError(f"{where}{at}: {error.msg}" + (f"\n  {line}" if line else ""))
+
+
 @contextmanager
-def _problems_of(shown: str) -> Iterator[None]:
+def problems_of(shown: str) -> Iterator[None]:
     """Turn whatever the user's code raises into one sentence with their line."""
     try:
         yield
     except BackhandError:
         raise
     except SyntaxError as error:
-        line = (error.text or "").strip()
-        where = error.filename if error.filename not in (None, "<string>") else shown
-        at = f", line {error.lineno}" if error.lineno else ""
-        raise InputError(f"{where}{at}: {error.msg}" + (f"\n  {line}" if line else "")) from None
+        raise syntax_problem(error, shown) from None
     except SystemExit as error:
         raise InputError(f"{shown} ended the program (exit {error.code})") from None
     except UnicodeDecodeError:
@@ -214,11 +221,21 @@ def _problems_of(shown: str) -> Iterator[None]:
 
 def _failed(shown: str, error: Exception) -> str:
     """What the user's code raised, with the line that it happened on."""
-    said = (str(error).strip().splitlines() or ["no message"])[0]
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if is_user_file(f.filename) and not f.filename.startswith("<")]
-    where = f"\n  {own[-1].filename}:{own[-1].lineno}: {own[-1].line or ''}" if own else ""
-    return f"{shown} failed: {type(error).__name__}: {said}{where}"
+    own = [f for f in traceback.extract_tb(error.__traceback__) if _quotable(f)]
+    where = f"\n  {_place(own[-1])}: {own[-1].line or ''}" if own else ""
+    return f"{shown} failed: {type(error).__name__}: {first_line(error)}{where}"
+
+
+def _quotable(frame: traceback.FrameSummary) -> bool:
+    """Whether a frame is the user's, and in a file or in a text whose lines are known."""
+    name = frame.filename
+    text = name.startswith("<")
+    return is_user_file(name) and not (text and (name.startswith("<frozen ") or not frame.line))
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    name, line = frame.filename, frame.lineno
+    return f"line {line}" if name.startswith("<") else f"{name}:{line}"
 
 
 def find(module: ModuleType, name: str, place: str) -> Any:
@@ -253,7 +270,7 @@ def load_target(
     place, name = split_target(text)
     inputs_place, inputs_name = split_target(inputs) if inputs is not None else ("", "")
     # the inputs first: the neighbours that can be found from then on are to be the target's
-    other = bool(inputs_place) and not _same_file(inputs_place, place)
+    other = bool(inputs_place) and not same_file(inputs_place, place)
     maker: Callable[..., Any] | None = None
     shown = "example_inputs"
     if other:
@@ -271,16 +288,15 @@ def load_target(
     elif "example_inputs" in vars(module) and module.example_inputs is not forward:
         maker = module.example_inputs
     if maker is not None:
-        args, kwargs = _made_inputs(maker, shown, sizes or {})
-        problem = signature_problem(forward, args, kwargs)
-        if problem:
-            raise InputError(f"what {shown} returns does not fit {name}: {problem}")
+        args, kwargs = made_inputs(maker, shown, sizes or {})
+        insist_on_fit(forward, name, shown, args, kwargs)
         return Target(text, forward, args, kwargs, {})
     args, names = annotated_inputs(forward, dict(sizes or {}))
     return Target(text, forward, args, {}, names)
 
 
-def _same_file(a: str, b: str) -> bool:
+def same_file(a: str, b: str) -> bool:
+    """Whether two names of files, or of modules, are one file's."""
     if a == b:
         return True
     return Path(a).exists() and Path(b).exists() and Path(a).resolve() == Path(b).resolve()
@@ -296,13 +312,14 @@ def _instance(kind: type, name: str) -> Any:
             f"{name} cannot be made without arguments ({problem}): write an instance beside it, "
             f"such as model = {name}(…), and name that"
         )
-    with _problems_of(f"{name}()"):
+    with problems_of(f"{name}()"):
         return kind()
 
 
-def _made_inputs(
+def made_inputs(
     maker: Any, shown: str, sizes: Mapping[str, int]
 ) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """What a function of the user's makes as example inputs; ``shown`` names it in messages."""
     if not callable(maker):
         raise InputError(f"{shown} is not a function")
     try:
@@ -316,11 +333,42 @@ def _made_inputs(
     problem = signature_problem(maker, (), sizes)
     if problem:
         raise InputError(f"{shown} must work without arguments, or with sizes from --at: {problem}")
-    with _problems_of(shown):
+    with problems_of(shown):
         made = maker(**sizes)
     if isinstance(made, dict):
         return (), made
-    args = tuple(made) if isinstance(made, (tuple, list)) else (made,)
+    args = as_arguments(made)
     if not args or made is None:
         raise InputError(f"{shown} returns no inputs: return a tuple of the arguments, or a dict")
     return args, {}
+
+
+def insist_on_fit(
+    forward: Callable[..., Any],
+    name: str,
+    shown: str,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Refuse example inputs that the forward pass cannot be called with."""
+    problem = signature_problem(forward, args, kwargs)
+    if problem:
+        raise InputError(f"what {shown} returns does not fit {name}: {problem}")
+
+
+def as_arguments(made: Any) -> tuple[Any, ...]:
+    """What a function that makes inputs returned: several arguments, or the only one."""
+    return tuple(made) if isinstance(made, (tuple, list)) else (made,)
+
+
+def positional(
+    forward: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """The inputs in the order of the forward pass's parameters."""
+    if not kwargs:
+        return tuple(args)
+    bound = inspect.signature(called_by(forward)).bind(*args, **kwargs)
+    if bound.kwargs:
+        names = ", ".join(bound.kwargs)
+        raise InputError(f"a review gives inputs by position: let the forward pass take {names} so")
+    return bound.args

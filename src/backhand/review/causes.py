@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..errors import first_line
 from .evidence import Evidence
 from .finders_numbers import caused, constant_ratio, wrong_shape
 from .finders_patterns import (
@@ -223,7 +224,7 @@ def _unknown(e: Evidence) -> Cause:
     probe, line = e.given, e.statements[-1].line
     value, truth = probe.value, probe.truth
     if probe.alone.error is not None:
-        said = (str(probe.alone.error).strip().splitlines() or [""])[0]
+        said = first_line(probe.alone.error, "")
         return Cause("cannot-run", f"this line fails: {said}", line=line)
     if not isinstance(value, torch.Tensor) or truth is None:
         said = f"{e.candidate.name} is a {type(value).__name__}, not a tensor"

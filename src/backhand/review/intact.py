@@ -16,13 +16,12 @@ import torch
 
 from ..errors import InputError
 
-_ABSENT = object()
-_OWN = ("backhand.review", "backhand.checking", "backhand.longhand", "backhand.program")
+_OWN = ("backhand.review.", "backhand.checking.", "backhand.longhand.", "backhand.program.")
 
 
 def _owners() -> list[Any]:
     """The modules and classes whose functions decide about verdicts."""
-    own = [m for n, m in list(sys.modules.items()) if f"{n}.".startswith(tuple(map(_dot, _OWN)))]
+    own = [m for n, m in list(sys.modules.items()) if f"{n}.".startswith(_OWN)]
     own.append(sys.modules["backhand.capture"])
     return [
         builtins,
@@ -38,35 +37,24 @@ def _owners() -> list[Any]:
     ]
 
 
-def _dot(name: str) -> str:
-    return f"{name}."
-
-
 class Intact:
     """What torch, Python and backhand looked like before the reviewed code ran."""
 
     def __init__(self) -> None:
-        self._before = [(owner, dict(vars(owner))) for owner in _owners()]
-
-    def replaced(self) -> list[str]:
-        """The names of functions that are no longer what they were."""
-        out: list[str] = []
-        for owner, before in self._before:
-            now = vars(owner)
-            for name, value in before.items():
-                if now.get(name, _ABSENT) is not value and callable(value):
-                    out.append(f"{owner.__name__}.{name}")
-        return out
+        # asked now, because `callable` may be replaced as well
+        self._before = [
+            (owner, name, value)
+            for owner in _owners()
+            for name, value in vars(owner).items()
+            if callable(value)
+        ]
 
     def restore(self) -> list[str]:
         """Put the originals back; returns the names of those that were replaced."""
-        found = self.replaced()
-        for owner, before in self._before:
-            now = vars(owner)
-            for name, value in before.items():
-                if callable(value) and now.get(name, _ABSENT) is not value:
-                    setattr(owner, name, value)
-        return found
+        found = [(o, n, v) for o, n, v in self._before if o.__dict__.get(n) is not v]
+        for owner, name, value in found:
+            setattr(owner, name, value)
+        return [f"{owner.__name__}.{name}" for owner, name, _ in found]
 
     def insist(self, shown: str) -> None:
         """After a review: refuse if the reviewed code has meddled while it was judged."""

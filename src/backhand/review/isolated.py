@@ -206,7 +206,8 @@ def _live(
         except BaseException as error:
             intact.restore()
             found = _failure(error)
-        intact.restore()
+        else:
+            intact.restore()
         body = encode(found).encode()
         message = memoryview(token + len(body).to_bytes(8, "big") + body)
         while message:

@@ -30,12 +30,11 @@ def review_file(
     forward: str | None = None,
     inputs: str | None = None,
     sizes: Mapping[str, int] | None = None,
-    only: Collection[str] | None = None,
     timeout: float = TIMEOUT,
     abandoned: Callable[[], bool] | None = None,
 ) -> Outcome:
     """Review a module, script or notebook; the options are those of the command line."""
-    return outcome_of(lambda: (load(file, forward, inputs, sizes), only), file, timeout, abandoned)
+    return outcome_of(lambda: (load(file, forward, inputs, sizes), None), file, timeout, abandoned)
 
 
 def outcome_of(

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from ..capture import capture, fits, holds_at
+from ..capture.inputs import called_by
 from ..checking.verify import Truth, autograd_truth, run_lines
 from ..emit.listing import print_backward, print_forward, printed_name
 from ..emit.python import Line
@@ -58,6 +59,29 @@ class Setting:
     def double(self) -> bool:
         """Whether the numbers are in double precision."""
         return any(g is not None and g.dtype == torch.float64 for g in self.gradients.values())
+
+
+def locals_of(
+    forward: Callable[..., Any], call: Callable[[], Any], seed: int = 0
+) -> dict[str, Any]:
+    """What the user's own function has bound when it returns, in a run that ``call`` makes."""
+    called = called_by(forward)
+    code = getattr(getattr(called, "__func__", called), "__code__", None)
+    found: dict[str, Any] = {}
+
+    def watch(frame: Any, event: str, arg: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            found.update(frame.f_locals)
+
+    before = sys.getprofile()
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        sys.setprofile(watch)
+        try:
+            call()
+        finally:
+            sys.setprofile(before)
+    return found
 
 
 class Reference:
@@ -117,30 +141,9 @@ class Reference:
             for symbol in self.symbols:
                 if symbol.named and symbol.axis is not None and symbol.name not in space:
                     space[symbol.name] = eval(symbol.accessor, space)
-        space.update(self._locals_at(inputs, seed, space))
-        return space
-
-    def _locals_at(
-        self, inputs: Sequence[Any], seed: int, known: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Local names of the user's own function that the program does not have: ``n``, masks."""
-        called = self.forward.forward if isinstance(self.forward, torch.nn.Module) else self.forward
-        code = getattr(getattr(called, "__func__", called), "__code__", None)
-        found: dict[str, Any] = {}
-
-        def watch(frame: Any, event: str, arg: Any) -> None:
-            if event == "return" and frame.f_code is code:
-                found.update(frame.f_locals)
-
-        before = sys.getprofile()
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            sys.setprofile(watch)
-            try:
-                self.captured.arguments.call(list(inputs))
-            finally:
-                sys.setprofile(before)
-        return {k: v for k, v in found.items() if k not in known}
+        # local names that the program does not have: `n`, masks
+        own = locals_of(self.forward, lambda: self.captured.arguments.call(list(inputs)), seed)
+        return space | {n: v for n, v in own.items() if n not in space}
 
     def setting(self, inputs: Sequence[Any], seed: int = 0, fresh: bool = False) -> Setting:
         """Forward values and autograd's gradients at these inputs."""

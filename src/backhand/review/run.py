@@ -48,12 +48,10 @@ class OwnRun:
 
 @dataclass(frozen=True)
 class Alone:
-    """One gradient's statements run by themselves: the value after each, and the error if any."""
+    """What one gradient's statements give by themselves, or the error that they end in."""
 
     value: Any
-    steps: tuple[Any, ...]
     error: BaseException | None = None
-    failed: int | None = None
 
 
 class _InDouble(ast.NodeTransformer):
@@ -227,7 +225,6 @@ def run_alone(
     double = setting.double
     space = dict(base)
     chain: set[str] = set()
-    steps: list[Any] = []
     order = sorted({*candidate.needed, *candidate.own})
     begin(double)
     for i, changed in zip(order, statements, strict=True):
@@ -251,13 +248,11 @@ def run_alone(
         try:
             exec(code, space)
         except Exception as error:
-            return Alone(None, tuple(steps), error, i)
+            return Alone(None, error)
         for name in original.writes:
             if names.of(name) is None or names.of(name) == candidate.of:
                 chain.add(name)
-        if i in candidate.own:
-            steps.append(copied(space.get(candidate.name)))
-    return Alone(steps[-1] if steps else None, tuple(steps))
+    return Alone(copied(space.get(candidate.name)))
 
 
 def _loaded(code: CodeType) -> set[str]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ast
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from ...errors import InputError, LocatedError, Location
+from ...errors import InputError, LocatedError, Location, first_line
 from ..handwritten import Handwritten
+from ..reference import locals_of
+from ..run import copied
 from .bodies import Written, body_of, with_doubts, written
 from .effects import Function
 from .functions import helpers, input_names, surroundings, value_names
@@ -93,7 +94,7 @@ def from_class(
     if forward is None:
         notes.append(f"the reference is {kind.__name__}.forward itself: no other was given")
     names = input_names(reference, inputs)
-    values = {n: _detached(v) for n, v in zip(names, inputs, strict=False)}
+    values = {n: copied(v) for n, v in zip(names, inputs, strict=False)}
     context = _compared(kind, reference, list(values.values()), forward is not None, shown, notes)
     known = value_names(forward if forward is not None else kind.forward, inputs) + names
     upstream, ctx = _parameters(kind, text, shown)
@@ -157,10 +158,9 @@ def _compared(
             torch.manual_seed(0)
             expected = reference(*inputs) if other else result
     except Exception as error:
-        said = (str(error).strip().splitlines() or ["no message"])[0]
         raise InputError(
             f"{file}: {kind.__name__}.forward fails on the example inputs: "
-            f"{type(error).__name__}: {said}"
+            f"{type(error).__name__}: {first_line(error)}"
         ) from error
     if not isinstance(result, torch.Tensor) or not isinstance(expected, torch.Tensor):
         raise InputError(
@@ -186,22 +186,7 @@ def _reference_values(
     reference: Callable[..., Any], inputs: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
     """The reference's values by name: its inputs, and what its function binds."""
-    called = reference.forward if isinstance(reference, torch.nn.Module) else reference
-    code = getattr(getattr(called, "__func__", called), "__code__", None)
-    found: dict[str, Any] = dict(inputs)
-
-    def watch(frame: Any, event: str, arg: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            found.update(frame.f_locals)
-
-    before = sys.getprofile()
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        sys.setprofile(watch)
-        try:
-            reference(*inputs.values())
-        finally:
-            sys.setprofile(before)
+    found = {**inputs, **locals_of(reference, lambda: reference(*inputs.values()))}
     return {n: v for n, v in found.items() if isinstance(v, torch.Tensor)}
 
 
@@ -247,7 +232,3 @@ def _same(a: Any, b: torch.Tensor) -> bool:
         and a.dtype == b.dtype
         and bool(torch.equal(a.detach(), b.detach()))
     )
-
-
-def _detached(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-import builtins
+import copy
 import inspect
 import linecache
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -17,9 +18,7 @@ from ...capture.inputs import flatten
 from ...errors import LocatedError, Location
 from ..handwritten import Statement
 from .effects import Function, effects
-from .script import is_blank, statement_text
-
-_KINDS = (ast.FunctionDef, ast.AsyncFunctionDef)
+from .script import statement
 
 
 @dataclass(frozen=True)
@@ -50,32 +49,41 @@ def written(function: Callable[..., Any]) -> Written | None:
     linecache.checkcache(code.co_filename)  # it may have been edited since
     lines = linecache.getlines(code.co_filename)
     source = "".join(lines)
-    node = _definition(source, code.co_name, code.co_firstlineno)
+    node = _definitions(source).get((code.co_name, code.co_firstlineno))
     if node is not None:
         return Written(node, source, code.co_filename)
     try:
         found, start = inspect.getsourcelines(target)
         text = textwrap.dedent("".join(found))
-        node = _definition(text, code.co_name, None)
-    except (OSError, TypeError, IndentationError, SyntaxError):
+        tree = ast.parse(text)
+    except (OSError, TypeError, ValueError, SyntaxError):
         return None
+    node = next((n for n in _functions(tree) if n.name == code.co_name), None)
     if node is None:
         return None
     ast.increment_lineno(node, start - 1)
     return Written(node, "\n" * (start - 1) + text, code.co_filename)
 
 
-def _definition(source: str, name: str, line: int | None) -> Function | None:
+@lru_cache(16)
+def _definitions(source: str) -> Mapping[tuple[str, int], Function]:
+    """The functions of a source by name and line, that of the first decorator or of ``def``.
+
+    The nodes are everybody's: whoever changes one changes a copy.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return None
-    for node in ast.walk(tree):
-        if isinstance(node, _KINDS) and node.name == name:
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            if line is None or line in (first, node.lineno):
-                return node
-    return None
+        return {}
+    found: dict[tuple[str, int], Function] = {}
+    for node in _functions(tree):
+        for line in (min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.lineno):
+            found.setdefault((node.name, line), node)
+    return found
+
+
+def _functions(tree: ast.Module) -> Iterator[Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
 
 
 def body_of(
@@ -102,15 +110,15 @@ def body_of(
                     located(file, inner, text.source),
                     "return once, at the end",
                 )
-    lines, back = _from_container(_without_placeholders(lines), back)
-    statements = [_statement(node, text.source, functions or {}) for node in lines]
+    lines, back = _from_container(_without_placeholders(lines), back, known)
+    statements = [statement(node, text.source, effects(node, functions)) for node in lines]
     gradients: dict[str, str] = {}
     notes: list[str] = []
     left_out: list[str] = []
     if back is not None and back.value is not None:
         bound = {n for s in statements for n in s.writes}
         extra = _results(back, inputs, bound, known, gradients, notes, left_out, text)
-        statements += [_statement(node, text.source, functions or {}) for node in extra]
+        statements += [statement(node, text.source, effects(node, functions)) for node in extra]
     return Body(tuple(statements), gradients, tuple(notes), tuple(left_out))
 
 
@@ -146,7 +154,7 @@ def _asked_for(node: ast.stmt) -> Iterable[ast.stmt]:
 
 def _in_function(outer: ast.stmt, inner: ast.AST) -> bool:
     return any(
-        isinstance(n, (*_KINDS, ast.Lambda)) and inner in set(ast.walk(n)) for n in ast.walk(outer)
+        isinstance(n, Function | ast.Lambda) and inner in set(ast.walk(n)) for n in ast.walk(outer)
     )
 
 
@@ -167,20 +175,27 @@ def _without_placeholders(lines: Sequence[ast.stmt]) -> list[ast.stmt]:
 class _Entries(ast.NodeTransformer):
     """``grads["x"]`` as the name ``dx``."""
 
-    def __init__(self, container: str) -> None:
+    def __init__(self, container: str, known: Collection[str]) -> None:
         self.container = container
+        self.known = known
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.value, ast.Name) and node.value.id == self.container:
             key = node.slice.value if isinstance(node.slice, ast.Constant) else None
             if isinstance(key, str) and key.isidentifier():
-                return ast.copy_location(ast.Name(f"d{key.removeprefix('d')}", node.ctx), node)
+                name = f"d{_value_of(key, self.known)}"
+                return ast.copy_location(ast.Name(name, node.ctx), node)
         return node
 
 
+def _value_of(key: str, known: Collection[str], bound: Collection[str] = ()) -> str:
+    """Whose gradient a dict's entry is: of the value called so, or of that after the ``d``."""
+    return key if key in known or f"d{key}" in bound else key.removeprefix("d")
+
+
 def _from_container(
-    lines: list[ast.stmt], back: ast.Return | None
+    lines: list[ast.stmt], back: ast.Return | None, known: Collection[str]
 ) -> tuple[list[ast.stmt], ast.Return | None]:
     """A returned name that was bound to a dict or a tuple: what is in it counts."""
     if back is None or not isinstance(back.value, ast.Name):
@@ -192,7 +207,8 @@ def _from_container(
         value = node.value
         empty = isinstance(value, ast.Dict) and not value.keys
         if empty or ast.unparse(value) == "dict()":
-            rest = [_Entries(name).visit(part) for part in lines[i + 1 :]]
+            entries = _Entries(name, known)
+            rest = [entries.visit(copy.deepcopy(part)) for part in lines[i + 1 :]]
             return [*lines[:i], *rest], None
         if isinstance(value, (ast.Dict, ast.Tuple, ast.List)):
             made = ast.copy_location(ast.Return(value), node)
@@ -205,19 +221,6 @@ def _all_none(node: ast.expr) -> bool:
     if isinstance(node, (ast.Tuple, ast.List)):
         return all(map(_all_none, node.elts))
     return isinstance(node, ast.Constant) and node.value is None
-
-
-def _statement(node: ast.stmt, source: str, functions: Mapping[str, Function]) -> Statement:
-    found = effects(node, functions)
-    return Statement(
-        line=node.lineno,
-        end_line=node.end_lineno or node.lineno,
-        text=statement_text(source, node),
-        node=node,
-        writes=found.writes,
-        reads=tuple(n for n in found.reads if n not in vars(builtins)),
-        blank=is_blank(node),
-    )
 
 
 def _results(
@@ -237,14 +240,11 @@ def _results(
     if isinstance(value, ast.Dict):
         for key, item in zip(value.keys, value.values, strict=True):
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                name = key.value
-                of = name if name in known or f"d{name}" in bound or name[:1] != "d" else name[1:]
-                pairs.append((of, item))
+                pairs.append((_value_of(key.value, known, bound), item))
     elif isinstance(value, ast.Call) and ast.unparse(value.func) == "dict":
         for keyword in value.keywords:
             if keyword.arg is not None:
-                name = keyword.arg
-                pairs.append((name if name in known else name.removeprefix("d"), keyword.value))
+                pairs.append((_value_of(keyword.arg, known, bound), keyword.value))
     else:
         items = list(value.elts) if isinstance(value, (ast.Tuple, ast.List)) else [value]
         if len(items) != len(inputs) and len(items) > 1:
@@ -298,7 +298,7 @@ def located(file: str, node: ast.stmt | ast.AST, source: str = "") -> Location:
         (ast.get_source_segment(source, node) or "").split("\n")[0]
         if source
         else f"def {node.name}(…)"
-        if isinstance(node, _KINDS)
+        if isinstance(node, Function)
         else ""
     )
     return Location(file, line, shown)

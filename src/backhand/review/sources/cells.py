@@ -7,15 +7,14 @@ numbers, so that what is said about line 3 is about line 3.
 from __future__ import annotations
 
 import ast
-import importlib.util
-import io
 import json
-import linecache
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...capture.source import remember
+from ...capture.target import decoded, syntax_problem
 from ...errors import InputError
 
 _COMMAND = re.compile(r"^(\s*)(?:[%!?]|[\w.]+\?+\s*$|(?:[\w, ]+=\s*[%!]))")
@@ -71,14 +70,7 @@ def read_text(file: str) -> str:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
     except ValueError:
         raise InputError("the name of the file holds a NUL character") from None
-    try:
-        if path.suffix == ".ipynb":
-            return data.decode("utf-8-sig")
-        return importlib.util.decode_source(data)
-    except (UnicodeDecodeError, SyntaxError) as error:
-        if "unknown encoding" in str(error):
-            raise InputError(f"{file}: {error}") from None
-        raise InputError(f"{file} is not UTF-8 text") from None
+    return decoded(data, file, "utf-8-sig" if path.suffix == ".ipynb" else None)
 
 
 def parse(text: str, shown: str) -> ast.Module:
@@ -86,9 +78,7 @@ def parse(text: str, shown: str) -> ast.Module:
     try:
         return ast.parse(text)
     except SyntaxError as error:
-        line = (error.text or "").strip()
-        at = f", line {error.lineno}" if error.lineno else ""
-        raise InputError(f"{shown}{at}: {error.msg}" + (f"\n  {line}" if line else "")) from None
+        raise syntax_problem(error, shown) from None
     except (ValueError, RecursionError, MemoryError) as error:
         said = str(error) or "its expressions are nested too deeply"
         raise InputError(f"{shown} cannot be read as Python: {said}") from None
@@ -158,13 +148,7 @@ def python_cell(source: str, where: str, code_name: str) -> Cell | None:
     except (SyntaxError, ValueError):
         source = _without_commands(source)
         tree = parse(source, where)
-    # Python looks lines up under this name, in tracebacks and for capture
-    linecache.cache[code_name] = (
-        len(source),
-        None,
-        list(io.StringIO(source if source.endswith("\n") else source + "\n")),
-        code_name,
-    )
+    remember(code_name, source)
     return Cell(where, code_name, source, tuple(tree.body))
 
 

@@ -153,7 +153,7 @@ class _Walk(ast.NodeVisitor):
         self.write(node.name)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        self.inner.append(frozenset(_parameters(node.args)))
+        self.inner.append(frozenset(parameters(node.args)))
         self.visit(node.body)
         self.inner.pop()
 
@@ -232,29 +232,21 @@ def root(node: ast.expr) -> str | None:
 
 def free_names(function: Function) -> tuple[str, ...]:
     """The names that a function takes from outside."""
-    parameters = _parameters(function.args)
-    bound = set(parameters)
-    everywhere = {"global": set[str]()}
-    for node in _own_nodes(function):
+    bound = set(parameters(function.args))
+    everywhere: set[str] = set()
+    found: dict[str, None] = {}
+    for node in (n for part in function.body for n in ast.walk(part)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             bound.add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        elif isinstance(node, ast.Name):
+            found.setdefault(node.id)
+        elif isinstance(node, Function | ast.ClassDef):
             bound.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             bound.update(a.asname or a.name.partition(".")[0] for a in node.names)
         elif isinstance(node, ast.Global):
-            everywhere["global"].update(node.names)
-    found: dict[str, None] = {}
-    for part in function.body:
-        for node in ast.walk(part):
-            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
-                found.setdefault(node.id)
-    return tuple(n for n in found if n not in bound - everywhere["global"])
-
-
-def _own_nodes(function: Function) -> Iterator[ast.AST]:
-    for part in function.body:
-        yield from ast.walk(part)
+            everywhere.update(node.names)
+    return tuple(n for n in found if n not in bound - everywhere)
 
 
 def _needs(name: str, functions: Mapping[str, Function]) -> Iterator[str]:
@@ -274,7 +266,7 @@ def _changed_arguments(
     walk = _Walk(functions, depth=depth + 1)
     for part in function.body:
         walk.visit(part)
-    arguments = dict(zip(_parameters(function.args), call.args, strict=False))
+    arguments = dict(zip(parameters(function.args), call.args, strict=False))
     arguments |= {k.arg: k.value for k in call.keywords if k.arg is not None}
     for parameter, argument in arguments.items():
         # a parameter that is bound anew inside no longer is the argument
@@ -288,7 +280,8 @@ def _in_place(method: str) -> bool:
     return method.endswith("_") and not method.endswith("__") and method != "requires_grad_"
 
 
-def _parameters(arguments: ast.arguments) -> list[str]:
+def parameters(arguments: ast.arguments) -> list[str]:
+    """The names of a function's parameters."""
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     stars = [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
     return [a.arg for a in (*every, *stars)]

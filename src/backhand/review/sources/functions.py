@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ...capture.inputs import flatten
+from ...capture.inputs import called_by, flatten
 from ...errors import InputError, LocatedError
 from ..handwritten import Handwritten
 from ..run import copied
@@ -69,7 +69,7 @@ def from_function(
 def value_names(forward: Callable[..., Any], inputs: Sequence[Any]) -> list[str]:
     """The names of a forward pass's values, as far as its text tells: inputs come first."""
     names = input_names(forward, inputs)
-    called = forward.forward if isinstance(forward, torch.nn.Module) else forward
+    called = called_by(forward)
     text = written(called)
     if text is not None:
         functions = helpers(called)
@@ -154,8 +154,7 @@ def _star(parameter: inspect.Parameter) -> str:
 
 def _returned(forward: Callable[..., Any]) -> tuple[str, ...]:
     """What the result of a forward pass is called."""
-    called = forward.forward if isinstance(forward, torch.nn.Module) else forward
-    text = written(called)
+    text = written(called_by(forward))
     if text is not None:
         for node in reversed(text.node.body):
             if isinstance(node, ast.Return) and isinstance(node.value, ast.Name):

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ...capture.target import find, load_module, load_target, split_target
-from ...errors import BackhandError, InputError
+from ...capture.target import (
+    find,
+    insist_on_fit,
+    load_module,
+    load_target,
+    made_inputs,
+    positional,
+    same_file,
+    split_target,
+)
+from ...errors import InputError
 from ..handwritten import Handwritten
 from .autograd_function import from_class, is_function_class, own_forward
 from .cells import Source, read_source
+from .effects import Function, parameters
 from .functions import from_function, value_names
 from .namespace import inputs_from
 from .script import beside, from_script, run_line, statement_of
-from .slicing import backward_lines, is_gradient, lines_of, needed_lines
+from .slicing import (
+    Line,
+    NoLoss,
+    backward_lines,
+    functions_of,
+    is_gradient,
+    lines_of,
+    needed_lines,
+)
 
 
 def load(
@@ -34,32 +49,31 @@ def load(
     ``sizes`` are those of a target.
     """
     source = read_source(file)
-    defined = _defined(source)
+    defined = set(functions_of(source.cells))
     notebook = Path(file).suffix == ".ipynb"
     if notebook and ("backward" in defined or _classes(source)):
-        if forward is not None or inputs is not None:
+        if forward is not None or inputs is not None or sizes:
             raise InputError("a notebook's functions are reviewed with the inputs it makes itself")
         return _notebook_functions(source, defined)
     if "backward" in defined and ("forward" in defined or forward is not None):
-        return _functions(file, forward, inputs, sizes)
+        reference, given = _reference(forward or f"{file}:forward", inputs, sizes)
+        return from_function(reference, _own(file, "backward", forward, reference), given, file)
     classes = _classes(source)
     if classes and not _has_gradient_lines(source):
         return _class(file, classes, "forward" in defined, forward, inputs, sizes)
     if forward is not None:
-        return _lines(source, forward, inputs, sizes)
+        return from_lines(source, *_reference(forward, inputs, sizes))
     try:
         made = from_script(source)
-    except BackhandError as error:
-        raise _explained(file, defined, error) from error
+    except NoLoss as error:
+        missing = _missing_half(file, defined)
+        if missing:
+            raise InputError(missing) from error
+        raise
     if sizes or inputs is not None:
         option = "--at" if sizes else "--inputs"
         raise InputError(f"{file} builds its inputs itself: leave out {option}")
     return made
-
-
-def _defined(source: Source) -> set[str]:
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {n.name for cell in source.cells for n in cell.body if isinstance(n, kinds)}
 
 
 def _classes(source: Source) -> list[str]:
@@ -79,42 +93,21 @@ def _has_gradient_lines(source: Source) -> bool:
     return any(is_gradient(n, known) for line in lines for n in line.effects.writes)
 
 
-def _functions(
-    file: str, forward: str | None, inputs: str | None, sizes: Mapping[str, int] | None
-) -> Handwritten:
-    """A module with ``backward``, and ``forward`` there or elsewhere."""
-    target = load_target(forward or f"{file}:forward", inputs, sizes)
-    if forward is not None and not _same_place(split_target(forward)[0], file):
-        backward = find(load_module(file), "backward", file)
-    else:
-        backward = _beside(target.forward, "backward", file)
-    return from_function(
-        target.forward, backward, _positional(target.forward, target.args, target.kwargs), file
-    )
+def _reference(
+    target: str, inputs: str | None, sizes: Mapping[str, int] | None
+) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The forward pass that a target names, and its inputs by position."""
+    found = load_target(target, inputs, sizes)
+    return found.forward, positional(found.forward, found.args, found.kwargs)
 
 
-def _beside(forward: Callable[..., Any], name: str, file: str) -> Any:
-    """Another function of the module that was loaded for the forward pass."""
-    space = getattr(forward, "__globals__", {})
-    return space[name] if name in space else find(load_module(file), name, file)
-
-
-def _same_place(a: str, b: str) -> bool:
-    return Path(a).exists() and Path(a).resolve() == Path(b).resolve()
-
-
-def _positional(
-    forward: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[Any, ...]:
-    """The inputs in the order of the forward pass's parameters."""
-    if not kwargs:
-        return tuple(args)
-    called = forward.forward if isinstance(forward, torch.nn.Module) else forward
-    bound = inspect.signature(called).bind(*args, **kwargs)
-    if bound.kwargs:
-        names = ", ".join(bound.kwargs)
-        raise InputError(f"a review gives inputs by position: let the forward pass take {names} so")
-    return bound.args
+def _own(file: str, name: str, forward: str | None, reference: Callable[..., Any]) -> Any:
+    """What a name means in the file; the module is loaded already if the reference is its own."""
+    if forward is None or same_file(split_target(forward)[0], file):
+        space = getattr(reference, "__globals__", {})
+        if name in space:
+            return space[name]
+    return find(load_module(file), name, file)
 
 
 def _class(
@@ -131,14 +124,9 @@ def _class(
             "reviewed in a file of its own"
         )
     if forward is not None or has_forward:
-        target = load_target(forward or f"{file}:forward", inputs, sizes)
-        reference = target.forward
-        given = _positional(target.forward, target.args, target.kwargs)
-        if forward is None or _same_place(split_target(forward)[0], file):
-            kind = _beside(reference, names[0], file)
-        else:
-            kind = find(load_module(file), names[0], file)
-        return from_class(_checked(kind, names[0], file), reference, given, file)
+        reference, given = _reference(forward or f"{file}:forward", inputs, sizes)
+        kind = _checked(_own(file, names[0], forward, reference), names[0], file)
+        return from_class(kind, reference, given, file)
     module = load_module(file)
     kind = _checked(find(module, names[0], file), names[0], file)
     place = inputs or (f"{file}:example_inputs" if "example_inputs" in vars(module) else None)
@@ -147,7 +135,9 @@ def _class(
             f"{file} has an autograd.Function and nothing to try it on: write example_inputs() "
             "beside it, or name a forward pass with --forward FILE:FUNCTION"
         )
-    given = _made(place, module, file, sizes or {})
+    where, name = split_target(place)
+    maker = find(module if same_file(where, file) else load_module(where), name, where)
+    given = _made(maker, place, own_forward(kind), f"{names[0]}.forward", sizes or {})
     return from_class(kind, None, given, file)
 
 
@@ -157,20 +147,13 @@ def _checked(kind: Any, name: str, file: str) -> Any:
     return kind
 
 
-def _made(place: str, module: Any, file: str, sizes: Mapping[str, int]) -> tuple[Any, ...]:
-    where, name = split_target(place)
-    maker = find(module if _same_place(where, file) else load_module(where), name, where)
-    made = maker(**sizes)
-    return tuple(made) if isinstance(made, (tuple, list)) else (made,)
-
-
-def _lines(
-    source: Source, forward: str, inputs: str | None, sizes: Mapping[str, int] | None
-) -> Handwritten:
-    """A file of gradient lines whose forward pass stands elsewhere."""
-    target = load_target(forward, inputs, sizes)
-    given = _positional(target.forward, target.args, target.kwargs)
-    return from_lines(source, target.forward, given)
+def _made(
+    maker: Any, shown: str, reference: Callable[..., Any], name: str, sizes: Mapping[str, int]
+) -> tuple[Any, ...]:
+    """Example inputs in the order of the reference's parameters; ``name`` is what it is called."""
+    args, kwargs = made_inputs(maker, shown, sizes)
+    insist_on_fit(reference, name, shown, args, kwargs)
+    return positional(reference, args, kwargs)
 
 
 def from_lines(source: Source, forward: Callable[..., Any], inputs: Sequence[Any]) -> Handwritten:
@@ -202,22 +185,22 @@ def from_lines(source: Source, forward: Callable[..., Any], inputs: Sequence[Any
 
 def _notebook_functions(source: Source, defined: set[str]) -> Handwritten:
     """Functions or a class in a notebook: they and what they need are run, nothing else."""
-    lines = lines_of(source.cells)
-    classes = _classes(source)
-    wanted = {"forward", "example_inputs"} & defined
-    wanted |= {"backward"} if "backward" in defined else set(classes[:1])
-    space = _run(source, lines, wanted)
-    forward = space.get("forward")
-    if forward is None and not classes:
+    if "backward" in defined and "forward" not in defined:
         raise InputError(f"{source.file} has a function backward and no function forward")
-    kind = None if "backward" in defined else _checked(space[classes[0]], classes[0], source.file)
+    judged = "backward" if "backward" in defined else _classes(source)[0]
+    wanted = {judged} | ({"forward", "example_inputs"} & defined)
+    if "example_inputs" not in defined:
+        wanted.update(_parameters_of_forward(source, judged))
+    space = _run(source, lines_of(source.cells), wanted)
+    kind = None if judged == "backward" else _checked(space[judged], judged, source.file)
+    forward = space["forward"] if "forward" in defined else None
     reference = forward if forward is not None else own_forward(kind)
-    if "example_inputs" in space:
-        made = space["example_inputs"]()
-        inputs = tuple(made) if isinstance(made, (tuple, list)) else (made,)
+    if "example_inputs" in defined:
+        name = "forward" if forward is not None else f"{judged}.forward"
+        shown = f"{source.file}:example_inputs"
+        inputs = _made(space["example_inputs"], shown, reference, name, {})
     else:
-        names = [*inspect.signature(reference).parameters]
-        inputs = inputs_from(reference, _run(source, lines, {*names, *wanted}))
+        inputs = inputs_from(reference, space)
     if kind is not None:
         return replace(from_class(kind, forward, inputs, source.file), source=source.text)
     return replace(
@@ -225,7 +208,17 @@ def _notebook_functions(source: Source, defined: set[str]) -> Handwritten:
     )
 
 
-def _run(source: Source, lines: Sequence[Any], wanted: set[str]) -> dict[str, Any]:
+def _parameters_of_forward(source: Source, name: str) -> list[str]:
+    """What the reference takes, told before anything runs: ``forward``, or that of a class."""
+    methods: dict[str, Function] = {}
+    for node in (n for cell in source.cells for n in cell.body):
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            methods = {n.name: n for n in node.body if isinstance(n, Function)}
+    found = (methods | functions_of(source.cells)).get("forward")
+    return parameters(found.args) if found is not None else []
+
+
+def _run(source: Source, lines: Sequence[Line], wanted: set[str]) -> dict[str, Any]:
     space: dict[str, Any] = {"__name__": "__main__"}
     with beside(source.file):
         for i in sorted(needed_lines(lines, wanted)):
@@ -233,18 +226,16 @@ def _run(source: Source, lines: Sequence[Any], wanted: set[str]) -> dict[str, An
     return space
 
 
-def _explained(file: str, defined: set[str], error: BackhandError) -> BackhandError:
+def _missing_half(file: str, defined: set[str]) -> str:
     """Half a module is told what the other half would be."""
-    if "nothing at top level assigns" not in str(error):
-        return error
     if "forward" in defined:
-        return InputError(
+        return (
             f"{file} has a function forward and no function backward: write one that takes the "
             "values it needs by their names and assigns d… for each gradient"
         )
     if "backward" in defined:
-        return InputError(
+        return (
             f"{file} has a function backward and no function forward: write it beside it, or name "
             "it with --forward FILE:FUNCTION"
         )
-    return error
+    return ""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from ...capture.inputs import called_by
 from ...errors import InputError
 from ..handwritten import Handwritten, Statement
 from .cells import Cell, Source, python_cell
@@ -47,10 +48,9 @@ def from_namespace(
             hidden = f"value_of_{name}"
             scope[hidden] = value
             statements.append(_value_statement(name, hidden))
-    whole = Source("", "\n".join(s.text for s in statements), ())
     return Handwritten(
         file="the namespace" if "__name__" in space else "the gradients",
-        source=whole.text,
+        source="\n".join(s.text for s in statements),
         forward=forward,
         inputs=given,
         statements=tuple(statements),
@@ -60,10 +60,9 @@ def from_namespace(
 
 def inputs_from(forward: Callable[..., Any], space: Mapping[str, Any]) -> tuple[Any, ...]:
     """The inputs of a forward pass, by their names."""
-    called = forward.forward if isinstance(forward, torch.nn.Module) else forward
     names = [
         p.name
-        for p in inspect.signature(called).parameters.values()
+        for p in inspect.signature(called_by(forward)).parameters.values()
         if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
     ]
     missing = [n for n in names if n not in space]
@@ -157,16 +156,10 @@ def _as_typed(source: str) -> str:
     return source
 
 
-@dataclass(frozen=True)
-class CellReview:
-    """A notebook's cell as something to review, and the gradients that it writes itself."""
-
-    handwritten: Handwritten
-    only: tuple[str, ...]
-
-
-def from_cell(source: str, space: Mapping[str, Any], forward: str = "") -> CellReview:
-    """Review the lines of one cell in a notebook's namespace.
+def from_cell(
+    source: str, space: Mapping[str, Any], forward: str = ""
+) -> tuple[Handwritten, tuple[str, ...]]:
+    """The lines of one cell in a notebook's namespace, and the gradients that it writes itself.
 
     ``forward`` names the function that they go back through; without it the forward pass is what
     was typed above, up to the loss.
@@ -183,7 +176,7 @@ def from_cell(source: str, space: Mapping[str, Any], forward: str = "") -> CellR
     only = [n for line in lines for n in line.effects.writes if n[:1] == "d"]
     if not only:
         raise InputError(_NO_LINE)
-    return CellReview(handwritten, tuple(dict.fromkeys(only)))
+    return handwritten, tuple(dict.fromkeys(only))
 
 
 def _same(cell: Cell, here: Cell) -> bool:

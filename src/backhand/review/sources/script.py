@@ -20,10 +20,11 @@ from typing import Any
 import torch
 
 from ...capture.source import location_of_error
-from ...errors import BackhandError, InputError, LocatedError
+from ...errors import BackhandError, InputError, LocatedError, first_line
 from ..handwritten import Handwritten, Statement
 from .cells import Source
-from .slicing import Line, Sliced, location, slice_source
+from .effects import Effects
+from .slicing import Line, Sliced, free_in, location, slice_source
 
 _MAIN = "__main__"
 
@@ -43,11 +44,8 @@ def build(source: Source, sliced: Sliced, given: Mapping[str, Any]) -> Handwritt
             "is nothing to go back through\n"
             "  mark the parameters (w.requires_grad = True), or write lines for their gradients"
         )
-    inputs = [
-        name
-        for name in _free_names(forward_lines)
-        if _is_input(space.get(name), name, has_gradient)
-    ]
+    free = free_in(forward_lines)
+    inputs = [name for name in free if _is_input(space.get(name), name, has_gradient)]
     tensors = {name: space[name] for name in inputs}
     scope = {n: v for n, v in space.items() if n not in tensors}
     forward = function_of(source, forward_lines, inputs, sliced.loss, scope)
@@ -65,20 +63,24 @@ def build(source: Source, sliced: Sliced, given: Mapping[str, Any]) -> Handwritt
 
 def statement_of(line: Line) -> Statement:
     """A line as it is handed on."""
-    node = line.node
+    return statement(line.node, line.cell.source, line.effects, line.cell.where)
+
+
+def statement(node: ast.stmt, source: str, found: Effects, where: str = "") -> Statement:
+    """A statement of a source with what it does, as it is handed on."""
     return Statement(
         line=node.lineno,
         end_line=node.end_lineno or node.lineno,
-        text=statement_text(line.cell.source, node),
+        text=_text(source, node),
         node=node,
-        writes=line.effects.writes,
-        reads=_without_builtins(line.effects.reads),
-        where=line.cell.where,
-        blank=is_blank(node),
+        writes=found.writes,
+        reads=tuple(n for n in found.reads if n not in vars(builtins)),
+        where=where,
+        blank=_is_blank(node),
     )
 
 
-def statement_text(source: str, node: ast.stmt) -> str:
+def _text(source: str, node: ast.stmt) -> str:
     """The statement as it stands in the source; several lines keep their indentation."""
     several = node.end_lineno != node.lineno
     text = ast.get_source_segment(source, node, padded=several)
@@ -92,7 +94,7 @@ def statement_text(source: str, node: ast.stmt) -> str:
     return ast.unparse(node)  # a statement made out of another: a `return`, a `with` around it
 
 
-def is_blank(node: ast.stmt) -> bool:
+def _is_blank(node: ast.stmt) -> bool:
     """``dx = ...``: a line that is still to be filled in."""
     value = getattr(node, "value", None)
     return (
@@ -100,11 +102,6 @@ def is_blank(node: ast.stmt) -> bool:
         and isinstance(value, ast.Constant)
         and value.value is ...
     )
-
-
-def _without_builtins(names: Sequence[str]) -> tuple[str, ...]:
-    known = vars(builtins)
-    return tuple(n for n in names if n not in known)
 
 
 def _fresh_namespace(source: Source) -> dict[str, Any]:
@@ -196,15 +193,15 @@ def run_line(source: Source, line: Line, space: dict[str, Any]) -> None:
     except BackhandError:
         raise
     except (Exception, SystemExit) as error:
-        raise failure(source, line, error) from error
+        raise _failure(source, line, error) from error
 
 
-def failure(source: Source, line: Line, error: BaseException) -> LocatedError:
+def _failure(source: Source, line: Line, error: BaseException) -> LocatedError:
     """What a statement that failed says, and where."""
     at = location(source, line)
     if isinstance(error, SystemExit):
         return LocatedError(f"{source.file} ended the program (exit {error.code})", at)
-    said = (str(error).strip().splitlines() or ["no message"])[0]
+    said = first_line(error)
     doing = f"{type(error).__name__}: {said}"
     if isinstance(error, FileNotFoundError):
         return LocatedError(
@@ -223,15 +220,6 @@ def failure(source: Source, line: Line, error: BaseException) -> LocatedError:
     if inner is not None and inner.line != at.line and Path(inner.file).suffix == ".py":
         hint = f"{inner}: {inner.text}" + (f"\n  {hint}" if hint else "")
     return LocatedError(f"{source.file} fails: {doing}", at, hint)
-
-
-def _free_names(lines: Sequence[Line]) -> list[str]:
-    bound: set[str] = set()
-    free: dict[str, None] = {}
-    for line in lines:
-        free |= {n: None for n in line.effects.reads if n not in bound}
-        bound.update(line.effects.binds)
-    return list(free)
 
 
 def _is_input(value: Any, name: str, has_gradient: set[str]) -> bool:
@@ -294,8 +282,8 @@ def _across_cells(
     text = [f"def forward({', '.join(inputs)}):"]
     known = set(inputs)
     for k, run in enumerate(runs):
-        takes = [n for n in _free_names(run) if n in known]
-        later = {n for r in runs[k + 1 :] for n in _free_names(r)} | {result}
+        takes = [n for n in free_in(run) if n in known]
+        later = {n for r in runs[k + 1 :] for n in free_in(r)} | {result}
         bound = dict.fromkeys(n for line in run for n in line.effects.writes)
         sure = {n for line in run for n in line.effects.binds}
         gives = [n for n in bound if n in sure | later]

@@ -23,6 +23,10 @@ _TRANSPARENT = frozenset(
 _SIMILAR = 0.75
 
 
+class NoLoss(InputError):
+    """Nothing assigns a loss, so that there is no forward pass to cut off."""
+
+
 @dataclass(frozen=True)
 class Line:
     """A statement with the cell it stands in and what it does."""
@@ -83,8 +87,7 @@ def _orders(source: Source) -> Iterator[Sequence[Cell]]:
 
 def functions_of(cells: Iterable[Cell]) -> dict[str, Function]:
     """The functions that are defined at top level."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {n.name: n for cell in cells for n in cell.body if isinstance(n, kinds)}
+    return {n.name: n for cell in cells for n in cell.body if isinstance(n, Function)}
 
 
 def lines_of(cells: Iterable[Cell]) -> list[Line]:
@@ -153,7 +156,7 @@ def _slice(source: Source, lines: Sequence[Line], last: bool) -> Sliced:
     assigned = _assigned(lines)
     loss = _loss_name(lines, assigned)
     if loss is None:
-        raise InputError(_no_loss(source, assigned))
+        raise NoLoss(_no_loss(source, assigned))
     start, end, again = _region(lines, loss, assigned, last)
     known = set(_assigned(lines[: start + 1]))
     backward, notes = backward_lines(lines[start + 1 : end], known, loss)
@@ -170,7 +173,7 @@ def _slice(source: Source, lines: Sequence[Line], last: bool) -> Sliced:
         notes.append(
             f"{place(line)} computes {loss} anew: the gradients after it were not reviewed"
         )
-    free = _free(backward)
+    free = free_in(backward)
     wanted = needed_lines(lines[: start + 1], {loss, *free})
     with_marks = needed_lines(lines[: start + 1], {loss, *free}, marks=True)
     order = sorted(with_marks)
@@ -311,7 +314,7 @@ def _misspelt(name: str, known: set[str], line: Line) -> bool:
     )
 
 
-def _free(lines: Iterable[Line]) -> list[str]:
+def free_in(lines: Iterable[Line]) -> list[str]:
     """What the lines read that none of them has bound before."""
     bound: set[str] = set()
     free: dict[str, None] = {}
@@ -323,14 +326,11 @@ def _free(lines: Iterable[Line]) -> list[str]:
 
 def needed_lines(lines: Sequence[Line], wanted: Iterable[str], marks: bool = False) -> set[int]:
     """Which lines the wanted names depend on; with ``marks`` those that ask for gradients too."""
-    needed = set(wanted)
+    needed: set[str] = set()
     kept: set[int] = set()
-    defined = {n for line in lines for n in line.effects.writes if _is_definition(line.node)}
+    # what a definition binds: a decorator may change more than that, as `@app.register_(1)` does
     definitions = {
-        n: (i, line)
-        for i, line in enumerate(lines)
-        if _is_definition(line.node)
-        for n in line.effects.binds
+        n: line for line in lines if _is_definition(line.node) for n in line.effects.binds
     }
 
     def need(names: Iterable[str]) -> None:
@@ -339,11 +339,10 @@ def needed_lines(lines: Sequence[Line], wanted: Iterable[str], marks: bool = Fal
             if name in needed:
                 continue
             needed.add(name)
-            if name in defined:
-                need(definitions[name][1].effects.reads)
+            if name in definitions:
+                need(definitions[name].effects.reads)
 
-    first, needed = needed, set[str]()
-    need(first)
+    need(wanted)
     for i in reversed(range(len(lines))):
         line = lines[i]
         if _asks_autograd(line.node):
@@ -359,9 +358,7 @@ def needed_lines(lines: Sequence[Line], wanted: Iterable[str], marks: bool = Fal
 
 
 def _is_definition(node: ast.stmt) -> bool:
-    return isinstance(
-        node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-    )
+    return isinstance(node, Function | ast.ClassDef | ast.Import | ast.ImportFrom)
 
 
 def _star(node: ast.stmt) -> bool:
