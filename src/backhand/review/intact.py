@@ -48,7 +48,8 @@ class Intact:
             for name, value in vars(owner).items()
             if callable(value)
         ]
-        self._own = [(owner, frozenset(vars(owner))) for owner in _owners() if isinstance(owner, type)]
+        classes = [owner for owner in _owners() if isinstance(owner, type)]
+        self._own = [(owner, frozenset(vars(owner))) for owner in classes]
 
     def restore(self) -> list[str]:
         """Put the originals back; returns the names of those that were replaced."""
