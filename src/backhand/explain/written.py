@@ -31,7 +31,7 @@ def written_out(reading: Reading, tiny: Tiny | None, numbers: bool) -> list[Bloc
     blocks: list[Block] = [_letters(tiny), *_integers(tiny)]
     blocks += _forward(tiny)
     blocks += _broadcast(reading, tiny)
-    blocks += _backward(tiny)
+    blocks += _backward(reading, tiny)
     if numbers:
         blocks += _numbers(tiny)
     shape = " × ".join(map(str, tiny.target.cells.shape)) or "a single number"
@@ -82,19 +82,22 @@ def _broadcast(reading: Reading, tiny: Tiny) -> list[Block]:
     ]
 
 
-def _backward(tiny: Tiny) -> list[Block]:
+def _backward(reading: Reading, tiny: Tiny) -> list[Block]:
     out: list[Block] = []
+    moved = {id(move.node) for move in tiny.moved if not move.chosen}
+    # of a copy the local gradient is 1 everywhere, which says nothing
+    local = None if moved.issuperset(map(id, reading.path)) else tiny.local
     x, d = tiny.target.letter, rf"d{tiny.target.letter}"
     stretched = tiny.piece.shape != tiny.gradient.shape
-    if tiny.local is not None:
+    if local is not None:
         head = rf"\frac{{\partial y}}{{\partial {x}}} ="
         out.append(para("The local gradient, cell by cell:"))
-        out += shown(head, tiny.local, "value", r"\partial")
+        out += shown(head, local, "value", r"\partial")
     if stretched:
         out.append(para("Times the upstream:"))
         out += shown("", tiny.piece, "gradient", d)
         out.append(para("Summed over what was stretched:"))
-    elif tiny.local is not None:
+    elif local is not None:
         out.append(para("Times the upstream:"))
     else:
         out.append(para("What comes back to each cell:"))
