@@ -20,6 +20,7 @@ class Span:
     kind: SpanKind = "text"
 
 
+Role: TypeAlias = Literal["value", "gradient"]
 Spans: TypeAlias = tuple[Span, ...]
 
 
@@ -77,11 +78,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A little matrix: one formula a cell. ``label`` says what it is, ``role`` colours it."""
+    """A little matrix: one formula a cell. ``role`` colours it."""
 
     cells: tuple[tuple[str, ...], ...]
-    label: str = ""
-    role: Literal["value", "gradient"] = "value"
+    role: Role = "value"
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,10 +49,8 @@ STYLE = """
 .bh-note { opacity: .75; font-size: .9em; }
 .bh-equation { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem;
   margin: .75rem 0 .75rem 1rem; }
-.bh-equation figure { margin: 0; text-align: center; }
-.bh-equation figcaption { font-size: .85em; opacity: .8; }
 .bh-explanation .bh-matrix { border-left: 1.5px solid; border-right: 1.5px solid;
-  border-radius: .3rem; margin: 0 auto; padding: 0 .15rem; border-collapse: separate;
+  border-radius: .3rem; margin: 0; padding: 0 .15rem; border-collapse: separate;
   border-spacing: 0; }
 .bh-explanation .bh-matrix td { border: 0; padding: .15rem .5rem; text-align: center;
   vertical-align: middle; }
@@ -174,12 +172,8 @@ class _Writer:
             "<tr>" + "".join(f"<td>{mathml(cell, True)}</td>" for cell in row) + "</tr>"
             for row in block.cells
         )
-        label = f"<figcaption>{escape(block.label)}</figcaption>" if block.label else ""
         kind = "bh-matrix bh-gradient" if block.role == "gradient" else "bh-matrix"
-        return (
-            f'<figure><table class="{kind}" role="presentation"><tbody>{rows}</tbody></table>'
-            f"{label}</figure>"
-        )
+        return f'<table class="{kind}" role="presentation"><tbody>{rows}</tbody></table>'
 
     def strip(self, block: Strip) -> str:
         def ruler(of: Ruler) -> str:

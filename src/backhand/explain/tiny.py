@@ -91,7 +91,10 @@ class Move:
 
 
 def tiny_case(reading: Reading) -> Tiny | None:
-    """The tiny case of a reading; ``None`` if it is too large, or runs at no such sizes."""
+    """The tiny case of a reading.
+
+    ``None`` if it is too large, if something in it has no elements, or if it runs at no such sizes.
+    """
     found, key = reading.source.found, (reading.value.name, id(reading.step))
     if key not in found:
         found[key] = _tiny_case(reading)
@@ -100,7 +103,7 @@ def tiny_case(reading: Reading) -> Tiny | None:
 
 
 def _tiny_case(reading: Reading) -> Tiny | None:
-    if reading.target is None or not reading.outputs:
+    if reading.target is None or not reading.outputs or reading.empty is not None:
         return None
     integers = any(not v.floating for node in reading.step.nodes for v in node.operands())
     tried: list[dict[str, int]] = []
@@ -192,7 +195,7 @@ def _fits(reading: Reading, sizes: Mapping[str, int]) -> bool:
     values = {v.name: v for node in nodes for v in (*node.operands(), *node.outs)}
     counts = [_count(v.shape, sizes) for v in values.values() if v.dtype != "none"]
     ends = _count(reading.value.shape, sizes) + sum(_count(o.shape, sizes) for o in reading.outputs)
-    return max(counts, default=0) <= LARGEST and ends <= MOST
+    return min(counts, default=1) > 0 and max(counts, default=0) <= LARGEST and ends <= MOST
 
 
 class _Case:
