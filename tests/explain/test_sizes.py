@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import backhand
+from backhand.errors import InternalError
 from backhand.explain.explanations import FORMATS, Explanations
 from tests.explain.test_operators import check_text
 
@@ -38,3 +39,15 @@ def test_a_number_without_axes_is_written_out() -> None:
     bp = backhand.derive(product, torch.tensor(2.0), torch.tensor(3.0))
     text = bp.explain("a", numbers=True).text()
     assert "for a, a single number" in text and "dx = g·y·w" in text and "g = 2" in text
+
+
+def test_only_a_refusal_of_torch_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails in our own code is seen, and not taken for sizes that torch does not like."""
+
+    def broken(*args: object) -> None:
+        raise TypeError("ours")
+
+    bp = backhand.derive(lambda x: x.cumsum(0).sum(), torch.randn(3))
+    monkeypatch.setattr("backhand.explain.probe.Probe._cells", broken)
+    with pytest.raises(InternalError, match="explaining dx failed: TypeError: ours"):
+        bp.explain()

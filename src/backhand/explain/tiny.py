@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from ..errors import ProgramError
 from ..program.invoke import dtype_of
 from ..program.ir import Node, Value, values_in
 from ..program.ops import get_op
@@ -23,7 +22,7 @@ from ..program.sizes import Dim, Scalar, Size
 from . import cells as c
 from .cells import Letter
 from .source import Reading, cone
-from .spelled import GRADIENT, Cells, Space, cell
+from .spelled import GRADIENT, Cells, Refused, Space, cell
 
 LARGEST = 40  # cells of one tensor
 MOST = 120  # cells of all tensors of a statement
@@ -115,7 +114,7 @@ def _tiny_case(reading: Reading) -> Tiny | None:
             for kind in _KINDS:
                 try:
                     found = _Case(reading, sizes, kind, rows).run()
-                except (ProgramError, RuntimeError, IndexError, ValueError, TypeError):
+                except Refused:
                     continue  # torch does not take these sizes, indices or numbers
                 if found is not None:
                     return found
@@ -240,7 +239,7 @@ class _Case:
         if not bool(torch.isfinite(done.tensor).all()):
             return None
         if done.opaque:
-            raise ProgramError("no formula in letters")
+            return None  # no formula in letters
         if not all(bool(torch.isfinite(t.numbers).all()) for t in named):
             return None
         cells, numbers = self._whole(done.cells, done.tensor)

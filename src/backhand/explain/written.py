@@ -22,11 +22,9 @@ DECIMALS = 3
 def written_out(reading: Reading, tiny: Tiny | None, numbers: bool) -> list[Block]:
     """The section with the tiny case; a sentence where there is none."""
     if tiny is None:
-        empty = reading.empty
-        if empty is not None:
-            why = (code(reading.source.name(empty)), " has no elements.")
-        else:
-            why = ("the sizes in this code are numbers, too large for little matrices.",)
+        why = spans("the sizes in this code are numbers, too large for little matrices.")
+        if reading.empty is not None:
+            why = spans(code(reading.source.name(reading.empty)), " has no elements.")
         return [para("A tiny case is not written out: ", *why)]
     blocks: list[Block] = [_letters(tiny), *_integers(tiny)]
     blocks += _forward(tiny)
