@@ -49,8 +49,9 @@ STYLE = """
 .bh-note { opacity: .75; font-size: .9em; }
 .bh-equation { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem;
   margin: .75rem 0 .75rem 1rem; }
+.bh-equation figure { margin: 0; text-align: center; max-width: 100%; overflow-x: auto; }
 .bh-explanation .bh-matrix { border-left: 1.5px solid; border-right: 1.5px solid;
-  border-radius: .3rem; margin: 0; padding: 0 .15rem; border-collapse: separate;
+  border-radius: .3rem; margin: 0 auto; padding: 0 .15rem; border-collapse: separate;
   border-spacing: 0; }
 .bh-explanation .bh-matrix td { border: 0; padding: .15rem .5rem; text-align: center;
   vertical-align: middle; }
@@ -173,7 +174,8 @@ class _Writer:
             for row in block.cells
         )
         kind = "bh-matrix bh-gradient" if block.role == "gradient" else "bh-matrix"
-        return f'<table class="{kind}" role="presentation"><tbody>{rows}</tbody></table>'
+        table = f'<table class="{kind}" role="presentation"><tbody>{rows}</tbody></table>'
+        return f"<figure>{table}</figure>"
 
     def strip(self, block: Strip) -> str:
         def ruler(of: Ruler) -> str:
