@@ -170,3 +170,8 @@ class Explanation:
     shape: str
     sizes: str
     blocks: tuple[Block, ...]
+
+    @property
+    def shapes(self) -> str:
+        """Both, where they differ: ``[n, 27] = [32, 27]``."""
+        return self.shape if self.shape == self.sizes else f"{self.shape} = {self.sizes}"
