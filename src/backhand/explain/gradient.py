@@ -26,7 +26,7 @@ from .blocks import (
     strong,
 )
 from .indexed import part
-from .local import Local, local_gradient, spelled
+from .local import local_gradient, spelled
 from .notation import texname, words
 from .reindex import reindexing
 from .shapes import stretch
@@ -178,10 +178,10 @@ def _locals(reading: Reading) -> tuple[Table, dict[str, str]]:
     reached = {reading.value.name} | {o.name for node in reading.path for o in node.outs}
     single = len(reading.path) == 1
     for node in reversed(reading.path):
-        for use in (u for u in source.backward.trail if u.node is node and u.operand in reached):
-            if use.operand != reading.value.name and use.operand not in reached:
+        for use in source.uses_in(node):
+            if use.operand not in reached:
                 continue
-            local: Local = local_gradient(source, use)
+            local = local_gradient(source, use)
             letters |= dict(local.letters)
             line = _line(reading) if single else spelled(source, node)
             own = spans("with the upstream at once") if local.whole else spans(math(local.tex))
@@ -202,7 +202,7 @@ def _spread(reading: Reading) -> list[Block]:
     source = reading.source
     out: list[Block] = []
     for node in reading.path:
-        use = next((u for u in source.backward.trail if u.node is node), None)
+        use = next(iter(source.uses_in(node)), None)
         if get_op(node.op).kind != "reduction" or use is None or use.formula not in ("1", "1/n"):
             continue
         x, y = next(node.operands()), node.outs[0]
@@ -221,7 +221,7 @@ def _notes(reading: Reading) -> list[Block]:
     """What happens at kinks, ties and edges."""
     said: dict[tuple[str, str], None] = {}
     for node in reading.path:
-        for use in (u for u in reading.source.backward.trail if u.node is node):
+        for use in reading.source.uses_in(node):
             if use.ties:
                 said["Where elements compete", use.ties] = None
             if use.exactness == "almost everywhere":

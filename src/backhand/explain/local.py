@@ -10,6 +10,7 @@ from ..program.invoke import DTYPE_PARAMS
 from ..program.ir import Node, Value
 from ..program.ops import INFIX, PREFIX, RESULT_FIELDS, get_op
 from ..program.sizes import Scalar, Size, number_text, size_text
+from ..shorthand.notation import LETTERS
 from .notation import (
     Fraction,
     Item,
@@ -25,8 +26,6 @@ from .notation import (
     words,
 )
 from .source import Source
-
-LETTERS = "ijklmpqr"
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def local_gradient(source: Source, use: Use, upstream: str | None = None) -> Loc
     op = get_op(node.op)
     out = next((o for o in node.outs if o.name in source.gradients), node.outs[0])
     formula = parse(use.formula or "0")
-    args = dict(zip((p.name for p in op.params), node.args, strict=True))
+    args = op.named(node.args)
     pointwise = op.kind == "elementwise"
     rank = len(out.shape)
     instead: dict[str, Item] = {}
