@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..longhand import Use
 from ..program.ir import Node, Value
 from ..program.ops import get_op
 from ..shorthand import Proof as FoundProof
@@ -185,9 +186,19 @@ def _locals(reading: Reading) -> tuple[Table, dict[str, str]]:
             letters |= dict(local.letters)
             line = _line(reading) if single else spelled(source, node)
             own = spans("with the upstream at once") if local.whole else spans(math(local.tex))
-            rows.append((spans(code(line)), own, spans(math(local.product))))
+            product = local.product
+            if use.operand != reading.value.name and not _summed(source, use):
+                # a temporary's gradient is the upstream of the next row, by its name
+                product = f"{local.gradient} = {product}" if local.gradient != product else product
+            rows.append((spans(code(line)), own, spans(math(product))))
     head = (spans("forward"), spans("local gradient"), spans("upstream × local"))
     return Table(head, tuple(rows)), letters
+
+
+def _summed(source: Source, use: Use) -> bool:
+    """Whether a use's operand was broadcast, and what comes back to it is summed."""
+    stretched = source.values[use.operand].shape != use.node.outs[0].shape
+    return stretched and get_op(use.node.op).kind == "elementwise"
 
 
 def _legend(letters: dict[str, str]) -> Paragraph:
