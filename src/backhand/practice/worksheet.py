@@ -54,9 +54,17 @@ def blanks(bp: Backprop, only: Collection[str] = ()) -> tuple[Blank, ...]:
 
 
 def names(bp: Backprop, forward: str) -> list[str]:
-    """What a backward pass may read: the values that ``forward`` names, and the upstream."""
+    """What a backward pass is given: the values that ``forward`` names, and the upstream.
+
+    Tensors of the file's own are read where they are.
+    """
     written = names_in([forward])
-    values = (v.name for v in bp.captured.program.values() if v.var is not None)
+    captured = bp.captured
+    values = (
+        v.name
+        for v in captured.program.values()
+        if v.var is not None and v.name not in captured.constants
+    )
     kept = [n for n in dict.fromkeys(values) if _origin(n, written)]
     return [*kept, *([] if bp.scalar else upstreams(bp))]
 
