@@ -265,6 +265,9 @@ def test_what_makes_no_worksheet_is_refused(
     assert "there is no file" in refused("practice", "new", "none.py:f")
     assert backhand("practice", "new", target, "-o", "w.py").status == 0
     assert "w.py exists" in refused("practice", "new", target, "-o", "w.py")
+    assert backhand("practice", "new", target, "-o", "w.py", "--force").status == 0
+    assert "name that ends in .py" in refused("practice", "new", target, "-o", "w.txt")
+    assert "has no name" in refused("practice", "new", target, "-o", "")
     write(
         "two.py",
         f"{HEAD}def f(x):\n    return x * 2, x.exp()\n\n\n"

@@ -197,9 +197,12 @@ def reset(name: str) -> None:
 @practice.command("new")
 @click.argument("target")
 @click.option("-o", "--output", metavar="FILE", help="The worksheet.  [default: worksheet_NAME.py]")
+@click.option("--force", is_flag=True, help="Overwrite the worksheet, with what was filled in.")
 @click.option("--inputs", metavar="FILE:FUNCTION", help="A function that returns example inputs.")
 @click.option("--at", metavar="n=32,d=64", help="Fix sizes of the example inputs.")
-def new(target: str, output: str | None, inputs: str | None, at: str | None) -> None:
+def new(
+    target: str, output: str | None, force: bool, inputs: str | None, at: str | None
+) -> None:
     """Write a worksheet for any forward pass.
 
     TARGET is path/file.py:function or package.module:function, or the same with an nn.Module. The
@@ -208,12 +211,16 @@ def new(target: str, output: str | None, inputs: str | None, at: str | None) -> 
     from ..practice.own import own_worksheet
     from .common import derive_target, users_code
 
+    if output is not None:
+        check_output(output, force)
+        if not output.endswith(".py"):
+            raise InputError(f"{output} could not be checked: give it a name that ends in .py")
     bp, loaded = derive_target(target, inputs, at, None)
-    path = output or f"worksheet_{bp.name}.py"
-    check_output(path, False)
+    path = f"worksheet_{bp.name}.py" if output is None else output
+    check_output(path, force)
     with users_code(target):
         text, count = own_worksheet(loaded, bp, path)
-    write_file(path, text, False)
+    write_file(path, text, force)
     click.echo(clean(f"wrote {path}: {_count(count)} to fill in"))
     click.echo(clean(f"Then: backhand check {path}"))
 
