@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(INSTALLED)
 	@$(VENV)/bin/backhand tour
@@ -15,6 +15,11 @@ test: lint
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
+
+# The documentation as a site. (The variable silences what the theme has to say of its own future.)
+docs: $(INSTALLED)
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "The documentation is in build/site: open build/site/index.html"
 
 # Caches and build output; the environment stays.
 clean:
