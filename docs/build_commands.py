@@ -42,7 +42,7 @@ def _shown(command: click.Command, ctx: click.Context, level: int) -> str:
     options = [p for p in command.params if isinstance(p, click.Option)]
     rows = [f"| {_code(of)} | {_cell(text)} |" for of, text in map(_record, options)]
     if rows:
-        parts.append("\n".join(["| option | |", "| --- | --- |", *rows]))
+        parts.append("\n".join(["| option | meaning |", "| --- | --- |", *rows]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -53,8 +53,8 @@ def _record(option: click.Option) -> tuple[str, str]:
 
 
 def _code(text: str) -> str:
-    """As code; a bar in it would end the cell."""
-    return f"<code>{escape(text).replace('|', '&#124;')}</code>"
+    """As code that may be broken at its bars, which would end the cell if they were written so."""
+    return f"<code>{escape(text).replace('|', '&#124;<wbr>')}</code>"
 
 
 def _cell(text: str) -> str:

@@ -15,13 +15,15 @@ from html import escape
 from pathlib import Path
 
 import backhand
+from backhand.emit.layout import broken
 from backhand.explain import Explanations
-from backhand.explain.blocks import Block, Section
+from backhand.explain.blocks import Block, Code, Explanation, Section
+from backhand.explain.gradient import proof
 from backhand.explain.html import anchor, fragment
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "article.py"
 FOLDER = "article/gradients"
-EXPLAIN = re.compile(r"^```explain\n(?P<name>\w+): (?P<path>.+)\n```$", re.MULTILINE)
+EXPLAIN = re.compile(r"^```explain\n(\w+)(?:: (.+)| from (\w+))\n```$", re.MULTILINE)
 
 sys.path.insert(0, str(EXAMPLE.parent))
 import article  # noqa: E402
@@ -51,7 +53,7 @@ def pages() -> Iterator[tuple[str, str]]:
         e = explanations()[name]
         head = f"---\ntitle: {name}\nhide: [toc]\n---\n"
         shown = _linked(fragment(e, frozenset(names()), 1), "")
-        ours = "\n".join(
+        ours = "\n\n".join(
             [
                 "## By hand",
                 "The same gradient as it stands in `examples/article.py`, written by hand:",
@@ -64,15 +66,21 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def with_explanations(markdown: str, folder: str) -> str:
-    """A page with its ``explain`` blocks in full: ``name: path`` is a part of an explanation.
+    """A page with its ``explain`` blocks in full.
 
+    ``dx: path`` is a part of an explanation, ``dx from dy`` a closed form with its proof.
     ``folder`` is the way from the page to the gradients' pages.
     """
-    return EXPLAIN.sub(lambda m: part(m["name"], m["path"], folder), markdown)
+
+    def shown(found: re.Match[str]) -> str:
+        name, path, given = found.groups()
+        return _framed(part(name, path) if path else proved(name, given), folder)
+
+    return EXPLAIN.sub(shown, markdown)
 
 
-def part(name: str, path: str, folder: str) -> str:
-    """A part of a gradient's explanation, in a frame that leads to the rest of it.
+def part(name: str, path: str) -> Explanation:
+    """A part of a gradient's explanation.
 
     ``path`` is the beginnings of the titles that lead to it: ``Use 2 of 2 / Written out``.
     """
@@ -84,10 +92,22 @@ def part(name: str, path: str, folder: str) -> str:
             there = ", ".join(map(_title, sections))
             raise ValueError(f"the explanation of {name} has no {path!r}; there are: {there}")
         e = replace(e, blocks=found.blocks)
+    return e
+
+
+def proved(name: str, given: str) -> Explanation:
+    """A gradient in terms of another one, with the proof."""
+    form = derived().closed_form(name, given)
+    why = proof(form.proof, "\n".join(broken(form.proof.statement, 76)))
+    return replace(explanations()[name], blocks=(Code(form.source.strip()), why))
+
+
+def _framed(e: Explanation, folder: str) -> str:
+    """An explanation within a text, in a frame that leads to the whole of it."""
     inside = _linked(fragment(e, frozenset(names()), 4), folder)
-    heading = f"<h4><code>{escape(name)}</code></h4>"
+    heading = f"<h4><code>{escape(e.name)}</code></h4>"
     assert heading in inside
-    link = f'<h4><a href="{folder}{name}.html"><code>{escape(name)}</code></a></h4>'
+    link = f'<h4><a href="{folder}{e.name}.html"><code>{escape(e.name)}</code></a></h4>'
     return f'<div class="bh-part">{inside.replace(heading, link, 1)}</div>'
 
 

@@ -68,6 +68,11 @@ def _formula(tex: str, alone: bool) -> str:
     return f'<div class="bh-formula">{mathml(tex, True)}</div>' if alone else mathml(tex)
 
 
+def on_post_page(output: str, **_: Any) -> str:
+    """Names the search for those who hear the page; the theme leaves that out."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')
+
+
 def on_post_build(config: MkDocsConfig) -> None:
     """Lets the search work from disk, where browsers refuse a worker's file but not its text.
 

@@ -50,6 +50,13 @@ def test_every_block_is_of_a_known_kind() -> None:
         assert fences == 2 * len(blocks(page)), f"{page} has a fence that is not read"
 
 
+def test_links_of_the_root_lead_somewhere() -> None:
+    """Those of pages in docs/ are checked when the site is built."""
+    for page in ROOT.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (ROOT / target).exists(), f"{page.name} links to {target}"
+
+
 # python
 
 

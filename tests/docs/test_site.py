@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, expect
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import visit
 from tests.docs.blocks import ROOT
@@ -140,6 +141,19 @@ def test_the_api_has_every_public_name(site: Path) -> None:
         assert name in told and name in dir(backhand.Backprop)
 
 
+# What scrolls can be reached by keyboard in today's browsers without being a stop of its own.
+FINE = "scrollable-region-focusable"
+
+
+def barriers(page: Page) -> list[str]:
+    """What keeps people out who use a screen reader or need contrast."""
+    found = Axe().run(page).response["violations"]
+    grave = [v for v in found if v["impact"] in ("serious", "critical") and v["id"] != FINE]
+    return [f"{v['id']}: {v['nodes'][0]['html']}" for v in grave]
+
+
+# One page of each make; to look at the long ones takes a minute.
+READ_ALOUD = ("index", "article/gradients/dC", "engineer")
 SHOWN = ("index", "article/exercise-1", "article/gradients/dC", "engineer", "api", "commands")
 
 
@@ -151,6 +165,8 @@ def test_pages_open_from_disk(site: Path, chromium: Browser, scheme: str) -> Non
             expect(opened.page.locator("h1").first).to_be_visible()
             assert opened.outside == [] and opened.errors == [], name
             assert opened.overflow() <= 0, f"{name} is wider than {width}"
+            if name in READ_ALOUD:
+                assert barriers(opened.page) == [], name
             slate = opened.page.locator("body").get_attribute("data-md-color-scheme") == "slate"
             assert slate == (scheme == "dark")
 

@@ -23,7 +23,14 @@ _serial = count()
 
 @dataclass(frozen=True)
 class Listing:
-    """A backward pass as source. ``str`` gives the text; ``lines`` its statements in order."""
+    """A backward pass as source; ``str`` is the text.
+
+    Attributes:
+        source: The text, with the forward lines as comments.
+        lines: Its statements in order, each with its ``text`` and its ``targets``.
+        program: The backward program that was printed.
+        preamble: Statements that come first: sizes that have names.
+    """
 
     source: str
     lines: tuple[Line, ...]
