@@ -14,8 +14,8 @@ HEAD = """# Operators
 
 Every operator that a forward pass may be made of: {ruled} with a rule, {without} that have no
 gradient. An operator that torch defines by others is taken apart into these, so many more can be
-written. What `backhand ops` lists besides, {others} operators that only backward passes use, is left
-out here.
+written. What `backhand ops` lists besides, {others} operators that only backward passes use, is
+left out here.
 
 The local gradient is that of the output $y$ with respect to the argument named; $g$ is the
 upstream, where the rule is better said with it. [What is supported](support.md) has the figures for
