@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -15,6 +14,7 @@ from html import escape
 from pathlib import Path
 
 import backhand
+from backhand.capture.target import load_target
 from backhand.emit.layout import broken
 from backhand.explain import Explanations
 from backhand.explain.blocks import Block, Code, Explanation, Section
@@ -25,14 +25,12 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "article.py"
 FOLDER = "article/gradients"
 EXPLAIN = re.compile(r"^```explain\n(\w+)(?:: (.+)| from (\w+))\n```$", re.MULTILINE)
 
-sys.path.insert(0, str(EXAMPLE.parent))
-import article  # noqa: E402
-
 
 @cache
 def derived() -> backhand.Backprop:
     """The derivation that every page is made from."""
-    return backhand.derive(article.forward, *article.example_inputs())
+    loaded = load_target(f"{EXAMPLE}:forward", None, {})
+    return backhand.derive(loaded.forward, *loaded.args)
 
 
 @cache

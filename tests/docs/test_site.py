@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from filelock import FileLock
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import visit
@@ -32,8 +33,18 @@ LATEX = re.compile(r"\\[a-zA-Z(\[]|\$[^$\n]+\$|arithmatex")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as ``make docs`` builds it."""
-    folder = tmp_path_factory.mktemp("site")
+    """The site, built once, also where several processes run the tests."""
+    here = tmp_path_factory.getbasetemp()
+    shared = here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
+    folder = shared / "documentation"
+    with FileLock(shared / "documentation.lock"):
+        if not folder.exists():
+            build(shared / "unfinished").rename(folder)
+    return folder
+
+
+def build(folder: Path) -> Path:
+    """Build it as ``make docs`` does."""
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
