@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import InputError
 from .blocks import Explanation
 from .html import STYLE, fragment, page
 from .latex import latex
@@ -67,8 +68,10 @@ class Explanations:
     def to(self, form: str, width: int = WIDTH) -> str:
         """The explanations as ``text``, ``markdown``, ``latex``, ``html`` or ``notebook``.
 
-        ``width`` is that of the text, in characters.
+        ``width`` is that of the text, in characters. Raises ``InputError`` for another format.
         """
+        if form not in FORMATS:
+            raise InputError(f"there is no format {form!r}: there are {', '.join(FORMATS)}")
         if form == "text":
             return self.text(width)
         made: str = getattr(self, form)()

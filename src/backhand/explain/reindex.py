@@ -1,4 +1,4 @@
-"""Operators that only move elements, explained by one rule: ask who read a cell.
+"""Operators that copy elements, explained by one rule: ask who read a cell.
 
 ``y[i] = x[σ(i)]`` means ``dx[j] = Σ dy[i]`` over all ``i`` with ``σ(i) = j``. What σ is for an
 operator is said in the author's names; which cells read which is taken from the executed tiny case.
@@ -7,6 +7,7 @@ operator is said in the author's names; which cells read which is taken from the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from ..program.ir import Node, Value
 from ..program.ops import get_op
 from ..program.sizes import Dim
+from ..shorthand.notation import LETTERS
 from .blocks import Block, Formula, Reader, Readers, Ruler, Section, Strip, code, para, spans
 from .notation import texname
 from .source import Reading, Source
@@ -24,12 +26,11 @@ RULE = (
     r"\mathrm{y}_{i} = \mathrm{x}_{\sigma(i)} \Rightarrow "
     r"\mathrm{dx}_{j} = \sum_{i : \sigma(i) = j} \mathrm{dy}_{i}"
 )
-LETTERS = "ijklmpqr"
 MOST_ROWS = 12
 
 
 def reindexing(reading: Reading, tiny: Tiny | None, node: Node) -> list[Block]:
-    """The section on a node that moves elements; none for one that does not."""
+    """The section on a node that copies elements; none for one that does not."""
     move = next((m for m in tiny.moved if m.node is node), None) if tiny is not None else None
     if move is None:
         return []
@@ -37,35 +38,48 @@ def reindexing(reading: Reading, tiny: Tiny | None, node: Node) -> list[Block]:
     operand, result = move.operand, move.result
     x, y = source.name(operand), source.name(result)
     dx, dy = source.gradient_name(operand), source.gradient_name(result)
-    blocks: list[Block] = [
-        para(
-            "Nothing is computed here: every element of ", code(y), " is a copy of an element of ",
-            code(x), ". Whatever way the copies were made, one rule gives the gradient:",
-        ),
-        Formula(RULE, "ask who read cell j, and add up their gradients"),
-    ]  # fmt: skip
+    blocks = [_copies(move, x, y), Formula(RULE, "ask who read cell j, and add up their gradients")]
     here = sigma(source, node)
     if here is not None:
         forward, backward = here
-        blocks.append(para("Here:"))
-        blocks += [Formula(forward), Formula(backward)]
+        blocks += [para("Here:"), Formula(forward), Formula(backward)]
     blocks.append(para(_consequence(move, x, dx, dy)))
     if get_op(node.op).kind == "view" and _one_strip(move):
         blocks += _strip(move, source)
     blocks.append(_readers(move, source))
     blocks += versions(source, node, dx, dy)
-    return [Section(spans("Re-indexing: who reads each cell of ", code(x)), tuple(blocks))]
+    title = "Selection: which cells of " if move.chosen else "Re-indexing: who reads each cell of "
+    ending = " are chosen" if move.chosen else ""
+    return [Section(spans(title, code(x), ending), tuple(blocks))]
+
+
+def _copies(move: Move, x: str, y: str) -> Block:
+    if move.chosen:
+        return para(
+            "Every element of ", code(y), " is a copy of an element of ", code(x), ". The values "
+            "decide which one; a small change of them does not change the choice, so the choice "
+            "itself has no gradient, and what remains is the rule for copies:",
+        )  # fmt: skip
+    return para(
+        "Nothing is computed here: every element of ", code(y), " is a copy of an element of ",
+        code(x), ". Whatever way the copies were made, one rule gives the gradient:",
+    )  # fmt: skip
 
 
 def _consequence(move: Move, x: str, dx: str, dy: str) -> str:
     counts = np.zeros(move.shape, dtype=int)
     for place in move.reads.values():
         counts[place] += 1
-    cells = "Every cell" if (counts == 1).all() else "A cell"
     if (counts == 1).all():
         return (
-            f"{cells} of {x} has exactly one reader, so nothing is added up: {dx} is {dy}, each "
+            f"Every cell of {x} has exactly one reader, so nothing is added up: {dx} is {dy}, each "
             "element moved back to where its value came from."
+        )
+    if move.chosen:
+        often = " (of several, their sum)" if (counts > 1).any() else ""
+        return (
+            f"A cell of {x} that is chosen gets the gradient of the element that it became{often}. "
+            "Changing one of the others a little changes nothing, and its gradient is 0."
         )
     if (counts <= 1).all():
         return (
@@ -77,9 +91,11 @@ def _consequence(move: Move, x: str, dx: str, dy: str) -> str:
             f"Every cell of {x} has several readers, and gets the sum of their gradients: what is "
             "repeated on the way forward is summed on the way back."
         )
+    by_data = any(not v.floating for v in move.node.operands())
+    decided = "Which cells are read, and how often, is decided by the data. " if by_data else ""
     return (
-        f"Which cells are read, and how often, is decided by the data. A cell of {x} that is read "
-        "several times gets the sum of all its readers' gradients; one that nobody reads gets 0."
+        f"{decided}A cell of {x} that is read several times gets the sum of all its readers' "
+        "gradients; one that nobody reads gets 0."
     )
 
 
@@ -129,7 +145,7 @@ def _strip(move: Move, source: Source) -> list[Block]:
 
 def sigma(source: Source, node: Node) -> tuple[str, str] | None:
     """``y[…] = x[…]`` and ``dx[…] = …`` for operators whose σ has a formula."""
-    args = dict(zip((p.name for p in get_op(node.op).params), node.args, strict=True))
+    args = get_op(node.op).named(node.args)
     x, y = next(v for v in node.operands() if v.floating), node.outs[0]
     maker = _SIGMA.get(node.op)
     found = maker(source, x, y, args) if maker is not None else None
@@ -206,10 +222,7 @@ def _groups(
 
 
 def _size(source: Source, dims: Sequence[Dim]) -> int:
-    out = 1
-    for dim in dims:
-        out *= source.hint(dim)
-    return out
+    return prod(map(source.hint, dims))
 
 
 def _letters(rank: int) -> list[str]:
@@ -292,17 +305,10 @@ def _picked_axes(source: Source, x: Value, y: Value, found: tuple[Value, ...]) -
     if rank != 1 or len(found) != len(x.shape):
         return None
     left = _letters(rank)
-    counters = _counters(source)
-    right = [left[0] if t.name in counters else _at(source.name(t), left) for t in found]
+    right = [left[0] if t.name in source.counters else _at(source.name(t), left) for t in found]
     free = ["j", "k", "l", "m"][: len(found)]
     where = r",\, ".join(f"{r} = {f}" for r, f in zip(right, free, strict=True))
     return left, right, (rf"\sum_{{i : {where}}}", free)
-
-
-def _counters(source: Source) -> set[str]:
-    """Values that count 0, 1, 2, …"""
-    nodes = (n for n in source.forward.nodes() if n.op == "arange")
-    return {n.outs[0].name for n in nodes if n.args[0] == 0 and n.args[2] == 1}
 
 
 def _pick(source: Source, x: Value, index: Value, dim: int) -> Found:
