@@ -22,13 +22,30 @@ _serial = count()
 
 
 @dataclass(frozen=True)
+class Block:
+    """What is printed under one forward statement: the statement, and the lines below it.
+
+    ``rows`` has the printed rows of each line, shapes in comments included.
+    """
+
+    source: str
+    lines: tuple[Line, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Listing:
-    """A backward pass as source. ``str`` gives the text; ``lines`` its statements in order."""
+    """A backward pass as source. ``str`` gives the text; ``lines`` its statements in order.
+
+    ``preamble`` and ``start`` stand before the ``blocks``: sizes, and the loss's own gradient.
+    """
 
     source: str
     lines: tuple[Line, ...]
     program: Program
     preamble: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
     def __str__(self) -> str:
         return self.source
@@ -79,23 +96,31 @@ def print_backward(
     """
     values = [] if forward is None else list(forward.values())
     printer = Printer(program, size_names(symbols), forward=values, backend=backend)
-    blocks = [(step, made) for step in program.steps if (made := _step_lines(printer, step))]
-    lines = [line for _, made in blocks for line in made]
-    used = names_in(line.text for line in lines)
-    head = preamble(symbols, used)
-    out: list[str] = [*head, *start]
+    groups: list[list[Line]] = []
     before: Step | None = None
-    for step, made in blocks:
-        if before is None or not _one_statement(before, step):
-            if out:
-                out.append("")
-            if step.source:
-                out.append(f"# {step.source}")
+    for step in program.steps:
+        made = _step_lines(printer, step)
+        if not made:
+            continue
+        if before is not None and one_statement(before, step):
+            groups[-1] += made
+        else:
+            groups.append(made)
         before = step
-        for line in made:
-            shape = _comment(line, symbols) if shapes else ""
-            out += broken(line.text, width, shape)
-    return Listing("\n".join(out) + "\n", tuple(lines), program, head)
+
+    def block(lines: Sequence[Line]) -> Block:
+        rows = (broken(x.text, width, _comment(x, symbols) if shapes else "") for x in lines)
+        step = lines[0].step
+        return Block(step.source if step else "", tuple(lines), tuple(map(tuple, rows)))
+
+    blocks = tuple(map(block, groups))
+    lines = tuple(line for made in groups for line in made)
+    head = preamble(symbols, names_in(line.text for line in lines))
+    parts = ["\n".join([*head, *start])] if head or start else []
+    for b in blocks:
+        above = [f"# {b.source}"] if b.source else []
+        parts.append("\n".join([*above, *(row for rows in b.rows for row in rows)]))
+    return Listing("\n\n".join(parts) + "\n", lines, program, head, tuple(start), blocks)
 
 
 def _step_lines(printer: Printer, step: Step) -> list[Line]:
@@ -106,7 +131,7 @@ def _step_lines(printer: Printer, step: Step) -> list[Line]:
         raise UnsupportedError(error.message, step.where, error.hint) from None
 
 
-def _one_statement(before: Step, step: Step) -> bool:
+def one_statement(before: Step, step: Step) -> bool:
     """Whether two neighbouring steps are parts of one statement: ``a, b = f(x), g(x)``."""
     if not step.source or before.where != step.where:
         return False
@@ -185,9 +210,11 @@ def compile_function(
 
 
 __all__ = [
+    "Block",
     "Listing",
     "Size",
     "compile_function",
+    "one_statement",
     "preamble",
     "print_backward",
     "print_forward",
