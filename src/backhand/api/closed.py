@@ -6,8 +6,9 @@ import difflib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..emit.listing import print_backward
+from ..emit.listing import print_backward, printed_name
 from ..errors import InputError
+from ..explain.source import cone
 from ..longhand import Backward, recompute
 from ..program.ir import Value
 from ..shorthand import (
@@ -33,7 +34,7 @@ class ClosedForm:
 
     ``found`` is false where no closed form is worth having: the source is the longhand then, and
     ``refusals`` say why. ``cost`` and ``longhand_cost`` count passes over large tensors, bytes
-    saved and operators.
+    saved and operators. ``replaces`` names what the longhand lines assign that it stands for.
     """
 
     of: str
@@ -45,6 +46,7 @@ class ClosedForm:
     cost: Weight
     longhand_cost: Weight
     refusals: tuple[Refusal, ...]
+    replaces: frozenset[str] = frozenset()
 
     @property
     def lemmas(self) -> tuple[Lemma, ...]:
@@ -91,6 +93,7 @@ def stated(
         region.weight or region.longhand,
         region.longhand,
         tuple(region.refusals),
+        frozenset(printed_name(o) for n in cone(region.nodes, [target]) for o in n.outs),
     )
 
 

@@ -49,7 +49,7 @@ STYLE = """
 .bh-note { opacity: .75; font-size: .9em; }
 .bh-equation { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem;
   margin: .75rem 0 .75rem 1rem; }
-.bh-equation figure { margin: 0; text-align: center; }
+.bh-equation figure { margin: 0; text-align: center; max-width: 100%; overflow-x: auto; }
 .bh-equation figcaption { font-size: .85em; opacity: .8; }
 .bh-explanation .bh-matrix { border-left: 1.5px solid; border-right: 1.5px solid;
   border-radius: .3rem; margin: 0 auto; padding: 0 .15rem; border-collapse: separate;
@@ -103,10 +103,15 @@ def anchor(name: str) -> str:
     return f"bh-{quote(name, safe='')}".replace("%", "_")
 
 
-def fragment(explanation: Explanation, linked: frozenset[str] = frozenset(), level: int = 2) -> str:
+def fragment(
+    explanation: Explanation,
+    linked: frozenset[str] = frozenset(),
+    level: int = 2,
+    under: str = "",
+) -> str:
     """One explanation as a ``<section>``; names of gradients in ``linked`` become links to theirs.
 
-    ``level`` is that of its heading.
+    ``level`` is that of its heading, ``under`` is HTML to put below the heading.
     """
     e = explanation
     writer = _Writer(linked, level)
@@ -115,8 +120,13 @@ def fragment(explanation: Explanation, linked: frozenset[str] = frozenset(), lev
         f'<section class="bh-explanation" id="{anchor(e.name)}">'
         f"<h{level}><code>{escape(e.name)}</code></h{level}>"
         f'<p class="bh-note">the gradient of <code>{escape(e.of)}</code>, {escape(shape)}</p>'
-        f"{writer.blocks(e.blocks)}</section>"
+        f"{under}{writer.blocks(e.blocks)}</section>"
     )
+
+
+def blocks_html(blocks: Iterable[Block], level: int = 2) -> str:
+    """Blocks alone, under a heading of this level that the page has itself."""
+    return _Writer(frozenset(), level).blocks(blocks)
 
 
 class _Writer:
@@ -250,4 +260,4 @@ _BLOCKS: dict[type[Any], Callable[[_Writer, Any], str]] = {
     Section: _Writer.section,
 }
 
-__all__ = ["STYLE", "anchor", "fragment", "page"]
+__all__ = ["STYLE", "anchor", "blocks_html", "fragment", "page"]

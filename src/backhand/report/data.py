@@ -1,0 +1,63 @@
+"""What a page is made from: one derivation, checked, with its numbers; plain data throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..checking import Report as Checked
+from ..emit.listing import Listing
+from ..explain import Explanation, Source
+from ..explain.blocks import Proof
+from ..longhand import Plan
+from ..program.cost import Cost
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A closed form: whose gradient, given which, beside the longhand that it takes the place of.
+
+    ``tex`` states it, ``rows`` is the table of what both cost, its head first.
+    """
+
+    name: str
+    given: str
+    source: str
+    longhand: str
+    tex: str
+    proof: Proof
+    rows: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that a report shows of one derivation.
+
+    ``target`` is what the person asked for, ``about`` their docstring. ``values`` and ``gradients``
+    are tensors by the forward value's name, ``truth`` has autograd's gradients where ours are
+    wrong; all three are empty where nothing could be run, and ``problem`` says why then. ``source``
+    and ``longhand`` are of the plain spelling, which people read.
+    """
+
+    name: str
+    target: str
+    about: str
+    sizes: Mapping[str, int]
+    source: Source
+    longhand: Listing
+    shorthand: Listing
+    explanations: Sequence[Explanation]
+    closed: Sequence[Closed]
+    refusals: str
+    costs: Mapping[str, Cost]
+    plans: Mapping[str, Plan]
+    checked: Checked | None
+    problem: str = ""
+    values: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    gradients: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    truth: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+__all__ = ["Closed", "ReportData"]

@@ -1,0 +1,203 @@
+"""The page: a template filled from ``ReportData``; one file, which fetches nothing.
+
+The templates are Jinja's, with autoescape on: a name, a docstring or a line of code is escaped
+unless this package itself has made HTML of it (``Markup``). A page written by hand in f-strings
+would have to remember that in two hundred places. Torch brings Jinja along, so it costs nobody an
+installation.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from .. import __version__
+from ..checking import Verdict
+from ..checking.table import difference_text
+from ..explain import Explanation
+from ..explain import html as derivations
+from ..explain.html import anchor, blocks_html, fragment
+from ..explain.mathml import mathml
+from ..output import clean, write_file
+from ..program.cost import comparison
+from .code import Passes
+from .data import ReportData
+
+FOLDER = Path(__file__).parent / "templates"
+# What a verdict looks like: never by colour alone.
+SIGNS = {"exact": "✓", "close": "≈", "wrong": "✗", "unchecked": "?"}
+MEANINGS = {
+    "exact": "the same bits as autograd’s",
+    "close": "autograd’s but for rounding",
+    "wrong": "not what autograd computes",
+    "unchecked": "not compared with autograd",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report as HTML: ``str`` gives the text, a notebook shows it in a frame."""
+
+    html: str
+
+    def write(self, path: str, force: bool = False) -> None:
+        """Write it whole or not at all; refuses to overwrite a file without ``force``."""
+        write_file(path, self.html, force)
+
+    def __str__(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return f"<backhand report, {len(self.html.encode()):,} bytes: write it with .write(path)>"
+
+    def _repr_html_(self) -> str:
+        return (
+            '<iframe sandbox title="backhand report" style="width: 100%; height: 42rem; border: 0"'
+            f' srcdoc="{escape(self.html)}"></iframe>'
+        )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict as it is shown: its kind, the largest difference, and what there is to say."""
+
+    kind: str
+    maxdiff: str = ""
+    ulp: str = ""
+    why: str = ""
+
+    @property
+    def sign(self) -> str:
+        return SIGNS[self.kind]
+
+    @property
+    def meaning(self) -> str:
+        return MEANINGS[self.kind]
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """One gradient on the page."""
+
+    name: str
+    of: str
+    place: str
+    shape: str
+    uses: int
+    verdict: Judged
+    html: Markup
+
+
+def page(data: ReportData) -> Page:
+    """The report of a derivation."""
+    linked = frozenset(e.name for e in data.explanations)
+    passes = Passes(data.source, linked)
+    verdicts = {g.of: g for g in data.checked.gradients} if data.checked else {}
+    gradients = [
+        _gradient(data, value.name, explanation, verdicts.get(value.name), linked)
+        for value, explanation in zip(data.source.explained(), data.explanations, strict=True)
+    ]
+    script = (FOLDER / "report.js").read_text("utf-8")
+    html = _environment().get_template("report.html").render(
+        data=data,
+        version=__version__,
+        policy=_policy(script),
+        script=Markup(script),
+        style=Markup(_style()),
+        gradients=gradients,
+        failing=[g for g in gradients if g.verdict.kind == "wrong"],
+        close=[g for g in gradients if g.verdict.kind == "close"],
+        inputs=passes.inputs(),
+        forward=passes.forward(),
+        backward=passes.backward(data.longhand, "line-"),
+        shorthand=passes.backward(data.shorthand),
+        costs=comparison(data.costs),
+        **_pictures(data),
+    )
+    return Page(clean(html))
+
+
+def _gradient(
+    data: ReportData,
+    of: str,
+    explanation: Explanation,
+    verdict: Verdict | None,
+    linked: frozenset[str],
+) -> Gradient:
+    name, value = explanation.name, data.source.values[of]
+    judged = Judged("unchecked", why=data.problem)
+    if verdict is not None:
+        result = verdict.result
+        judged = Judged(
+            verdict.verdict, difference_text(result.maxdiff), str(result.ulp), verdict.why
+        )
+    beside = _environment().get_template("beside.html").render(
+        name=name,
+        verdict=judged,
+        closed=any(c.name == name for c in data.closed),
+        figures=_figures(data, of, name),
+    )
+    return Gradient(
+        name,
+        explanation.of,
+        anchor(name),
+        data.source.example(value),
+        len(data.source.readings(value)),
+        judged,
+        Markup(fragment(explanation, linked, 3, beside)),
+    )
+
+
+def _figures(data: ReportData, of: str, name: str) -> list[Markup]:
+    return []
+
+
+def _pictures(data: ReportData) -> dict[str, Any]:
+    return {"graph": Markup(), "saved": Markup()}
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["anchor"] = anchor
+    made.filters["prose"] = _prose
+    made.filters["formula"] = lambda tex: Markup(mathml(tex, True))
+    made.filters["blocks"] = lambda blocks, level: Markup(blocks_html(blocks, level))
+    return made
+
+
+def _prose(text: str) -> Markup:
+    """A docstring: what stands between backticks is code."""
+    parts = text.replace("``", "`").split("`")
+    shown = (Markup("<code>{}</code>" if k % 2 else "{}").format(p) for k, p in enumerate(parts))
+    return Markup().join(shown)
+
+
+def _style() -> str:
+    return derivations.STYLE + (FOLDER / "report.css").read_text("utf-8")
+
+
+def _policy(script: str) -> str:
+    """What the page may do: show itself, run the one script that is in it, and fetch nothing."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+__all__ = ["Page", "page"]

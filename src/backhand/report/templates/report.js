@@ -1,0 +1,40 @@
+"use strict";
+// Comfort only: the page says everything without it.
+
+// Highlighting: what the line makes in one tone, the lines that use it in another.
+const lines = [...document.querySelectorAll("#code .row")].map((row) => ({
+  row,
+  makes: numbers(row.dataset.makes),
+  reads: numbers(row.dataset.reads),
+}));
+
+function numbers(text) {
+  return new Set((text || "").split(" ").filter(Boolean));
+}
+
+function light(row) {
+  const own = row ? numbers(row.dataset.makes) : new Set();
+  const meets = (found) => [...found].some((number) => own.has(number));
+  for (const line of lines) {
+    line.row.classList.toggle("own", meets(line.makes));
+    line.row.classList.toggle("use", meets(line.reads) && !meets(line.makes));
+  }
+}
+
+const code = document.getElementById("code");
+const rowOf = (event) => event.target.closest(".row");
+code.addEventListener("pointerover", (event) => light(rowOf(event)));
+code.addEventListener("focusin", (event) => light(rowOf(event)));
+// Back to the line that has the focus, if there is one.
+code.addEventListener("pointerleave", () => light(document.activeElement.closest("#code .row")));
+code.addEventListener("focusout", () => light(null));
+
+// What scrolls sideways can be reached, and scrolled, with the keyboard; what does not is no stop.
+const wide = document.querySelectorAll(".bh-scroll, .bh-formula, pre");
+function reachable() {
+  for (const box of wide) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+}
+new ResizeObserver(reachable).observe(document.documentElement);
