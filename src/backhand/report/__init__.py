@@ -1,0 +1,1 @@
+"""What a report page is made of: the pictures of its tensors and of the program, and its tables."""
