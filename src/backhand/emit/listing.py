@@ -65,8 +65,8 @@ def preamble(symbols: Sequence[Symbol], used: set[str]) -> tuple[str, ...]:
     )
 
 
-def shape_text(shape: Sequence[Dim], symbols: Sequence[Symbol]) -> str:
-    """A shape for a comment: named sizes by name, the others by the example's value."""
+def size_texts(shape: Sequence[Dim], symbols: Sequence[Symbol]) -> list[str]:
+    """The sizes of a shape for people: named ones by name, the others by the example's value."""
     shown = {s.name: s.name if s.named else str(s.hint) for s in symbols}
     named = {s.name for s in symbols if s.named}
     hints = {s.name: s.hint for s in symbols}
@@ -78,7 +78,12 @@ def shape_text(shape: Sequence[Dim], symbols: Sequence[Symbol]) -> str:
             parts.append(size_text(d.expr, shown)[0])
         else:
             parts.append(str(d.evaluate(hints)))
-    return f"[{', '.join(parts)}]"
+    return parts
+
+
+def shape_text(shape: Sequence[Dim], symbols: Sequence[Symbol]) -> str:
+    """A shape for a comment: named sizes by name, the others by the example's value."""
+    return f"[{', '.join(size_texts(shape, symbols))}]"
 
 
 def print_backward(
@@ -221,5 +226,6 @@ __all__ = [
     "printed_name",
     "shape_text",
     "size_names",
+    "size_texts",
     "with_deletions",
 ]

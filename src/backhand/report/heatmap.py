@@ -1,0 +1,260 @@
+"""Tensors as pictures: one cell per entry, a scale with numbers, and a text that says what is seen.
+
+A value has a sequential colour map from the smallest to the largest number drawn; a gradient has a
+diverging one that reaches as far below zero as above it, by the square root of the magnitude: its
+few large entries would leave nothing to be seen of the others. A page that shows the figures needs
+``STYLE`` and images from ``data:`` (``img-src data:``). There is no script in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from math import prod
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ..emit.listing import size_texts
+from ..program.ir import Value
+from ..program.sizes import Symbol
+from .cells import Array, block, drawn, folding, numbers, stops
+
+Kind = Literal["value", "gradient"]
+
+# On the screen, in CSS pixels: at most for the picture and for one cell, at least for a picture.
+HEIGHT, WIDTH, CELL, LEAST = 320, 576, 14, 22
+
+STYLE = f"""
+.bh-heatmap {{ margin: .75rem 1.5rem .75rem 0; display: inline-block; max-width: 100%;
+  vertical-align: top; }}
+.bh-heatmap figcaption {{ font-size: .85rem; line-height: 1.45; max-width: 36rem;
+  margin-top: .35rem; }}
+.bh-heatmap code {{ font-family: ui-monospace, monospace; }}
+.bh-plot {{ display: grid; grid-template-columns: auto minmax(0, max-content); gap: .15rem .35rem;
+  justify-content: start; font: .8rem/1.2 ui-monospace, monospace; }}
+.bh-plot img {{ grid-column: 2; max-width: 100%; image-rendering: pixelated;
+  border: 1px solid #888; box-sizing: content-box; margin: -1px; }}
+.bh-plot span {{ opacity: .85; text-align: center; }}
+.bh-down {{ writing-mode: vertical-rl; transform: rotate(180deg); }}
+.bh-across {{ grid-column: 2; }}
+.bh-scale {{ position: relative; height: 2.1rem; width: 22rem; max-width: 100%;
+  font: .8rem/1 ui-monospace, monospace; margin-top: .5rem; }}
+.bh-scale::before {{ content: ""; display: block; height: .7rem; border: 1px solid #888;
+  box-sizing: border-box; print-color-adjust: exact; -webkit-print-color-adjust: exact;
+  background: linear-gradient(to right, {stops("value")}); }}
+.bh-scale-gradient::before {{ background: linear-gradient(to right, {stops("gradient")}); }}
+.bh-scale span {{ position: absolute; top: .95rem; transform: translateX(-50%);
+  white-space: nowrap; }}
+.bh-scale span::before {{ content: ""; position: absolute; left: 50%; top: -.3rem; height: .22rem;
+  border-left: 1px solid; }}
+.bh-scale .bh-low {{ transform: none; }}
+.bh-scale .bh-low::before {{ left: 0; }}
+.bh-scale .bh-high {{ transform: translateX(-100%); }}
+.bh-scale .bh-high::before {{ left: auto; right: 0; }}
+.bh-chequer {{ display: inline-block; width: .8em; height: .8em; border: 1px solid #888;
+  print-color-adjust: exact; -webkit-print-color-adjust: exact;
+  background: conic-gradient(#000 25%, #fff 0 50%, #000 0 75%, #fff 0) 0 0/.4em .4em; }}
+.bh-number {{ font: 1.6rem/1.4 ui-monospace, monospace; margin: 0; }}
+"""
+
+
+def axis_names(value: Value, symbols: Sequence[Symbol]) -> tuple[str, ...]:
+    """What the axes of a program's value are called: its sizes, by the author's names if any.
+
+    >>> from backhand.program.sizes import Size, symbol
+    >>> x = Value("x", (Size(symbol("n")), 27), "float32")
+    >>> axis_names(x, [Symbol("n", "x", 0, 32, named=True)])
+    ('n', '27')
+    """
+    return tuple(size_texts(value.shape, symbols))
+
+
+def heatmap(tensor: torch.Tensor, name: str, axes: Sequence[str], kind: Kind) -> str:
+    """A tensor as an HTML ``<figure>``: picture, colour scale, axes, caption.
+
+    ``axes`` has a name for every axis (see ``axis_names``). More than two axes are folded into
+    tiles, large tensors are drawn in blocks, and the caption says so. Any shape and dtype will do.
+    """
+    what = f"<code>{escape(name)}</code>, {_kind(tensor, kind)}"
+    if tensor.is_meta:
+        return _figure("", f"{what}: on the meta device, without numbers.")
+    if not tensor.numel():
+        return _figure("", f"{what}: empty, its shape is {list(tensor.shape)}.")
+    array = numbers(tensor)
+    if not array.ndim:
+        number = f'<p class="bh-number">{_number(array.item(), tensor.dtype)}</p>'
+        return _figure(number, f"{what}: a scalar.")
+    return _picture(tensor, array, name, tuple(axes), kind, what)
+
+
+def _picture(
+    tensor: torch.Tensor, array: Array, name: str, axes: tuple[str, ...], kind: Kind, what: str
+) -> str:
+    if tensor.is_complex():
+        kind = "value"  # magnitudes have no sign
+    finite = array[np.isfinite(array)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    picture = drawn(array, kind)
+    down, across = picture.cells
+    size = max(1, min(CELL, WIDTH // across, HEIGHT // down))
+    width, height = max(across * size, LEAST), max(down * size, LEAST)
+    labels = _labels(axes, array.shape)
+    seen = _range(tensor.dtype, finite, low, high)
+    shape = _shape(axes, array.shape)
+    alt = f"Heatmap of {name}, {_kind(tensor, kind)}, {shape}. {seen}{_extremes(array, low, high)}"
+    plot = (
+        f'<div class="bh-plot"><span class="bh-down">{escape(labels[0])}</span>'
+        f'<img src="{picture.png}" alt="{escape(alt)}" width="{width}" height="{height}">'
+        f'<span class="bh-across">{escape(labels[1])}</span></div>'
+    )
+    scale = _scale(tensor.dtype, *picture.scale, kind) if finite.size else ""
+    notes = [escape(seen), *_notes(tensor, array, axes, kind)]
+    return _figure(plot + scale, f"{what}, {escape(shape)}. {' '.join(notes)}")
+
+
+def _figure(inside: str, caption: str) -> str:
+    return f'<figure class="bh-heatmap">{inside}<figcaption>{caption}</figcaption></figure>'
+
+
+def _kind(tensor: torch.Tensor, kind: Kind) -> str:
+    return f"a {kind}" if kind == "gradient" else str(tensor.dtype).removeprefix("torch.")
+
+
+def _number(number: float, dtype: torch.dtype, digits: int = 3) -> str:
+    if dtype is torch.bool:
+        return str(bool(number))
+    if not dtype.is_floating_point and not dtype.is_complex:
+        return f"{int(number):,}".replace("-", "−")
+    if number != number:
+        return "NaN"
+    text = f"{number:.{digits}g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    return text.replace("inf", "∞").replace("-", "−")
+
+
+def _axis(names: Sequence[str], sizes: Sequence[int]) -> str:
+    """``n = 32``; a size without a name is a number alone; several are multiplied."""
+    text, size = " × ".join(names), str(prod(sizes))
+    return text if text == size else f"{text} = {size}"
+
+
+def _shape(axes: Sequence[str], shape: Sequence[int]) -> str:
+    """``[n, 27] = [32, 27]``."""
+    names, sizes = (f"[{', '.join(map(str, part))}]" for part in (axes, shape))
+    return names if names == sizes else f"{names} = {sizes}"
+
+
+def _labels(axes: Sequence[str], shape: Sequence[int]) -> tuple[str, str]:
+    fold = folding(len(shape))
+    down, across = (
+        _axis([axes[k] for k in along], [shape[k] for k in along]) if along else ""
+        for along in (fold.down, fold.across)
+    )
+    return down, across
+
+
+def _range(dtype: torch.dtype, finite: Array, low: float, high: float) -> str:
+    """Which numbers there are, in a sentence."""
+    if not finite.size:
+        return "No entry is a finite number."
+    if low == high:
+        return "It is zero everywhere." if not low else f"Every entry is {_number(low, dtype)}."
+    text = f"From {_number(low, dtype)} to {_number(high, dtype)}"
+    if dtype.is_floating_point or dtype.is_complex:
+        most = max(-low, high)
+        mean = float(np.mean(np.square(finite / most), dtype=np.float64)) ** 0.5 * most
+        text += f", root mean square {_number(mean, dtype)}"
+    zeros = int((finite == 0).sum())
+    if zeros and dtype.is_floating_point:
+        text += f"; {zeros:,} of {finite.size:,} entries are zero"
+    return f"{text}."
+
+
+def _extremes(array: Array, low: float, high: float) -> str:
+    """Where the extremes are, for those who do not see them."""
+    if low == high:
+        return ""
+    places = [
+        ", ".join(str(k) for k in np.unravel_index(int(find(array)), array.shape))
+        for find in (np.nanargmin, np.nanargmax)
+        if np.isfinite(array).all()
+    ]
+    if not places:
+        return ""
+    return f" The smallest is at [{places[0]}], the largest at [{places[1]}]."
+
+
+def _scale(dtype: torch.dtype, low: float, high: float, kind: Kind) -> str:
+    """The colour bar with its numbers; nothing where there is one colour only."""
+    if low == high:
+        return ""
+    if kind == "gradient":
+        most = max(-low, high)
+        ticks = [(-most, 0.0), (-most / 4, 0.25), (0.0, 0.5), (most / 4, 0.75), (most, 1.0)]
+    else:
+        ticks = [(low, 0.0), (high, 1.0)]
+        # halves: the distance may be more than a float can hold
+        zero = (low / 2) / (low / 2 - high / 2)
+        if 0.25 < zero < 0.75:  # nearer to an end it would stand on the label there
+            ticks.insert(1, (0.0, zero))
+    labels = "".join(
+        f'<span class="{_PLACES.get(place, "bh-tick")}" style="left:{100 * place:.4g}%">'
+        f"{_number(number, dtype, 2 if place in (0.25, 0.75) else 3)}</span>"
+        for number, place in ticks
+    )
+    return f'<div class="bh-scale bh-scale-{kind}" aria-hidden="true">{labels}</div>'
+
+
+_PLACES = {0.0: "bh-low", 1.0: "bh-high"}
+
+
+def _notes(tensor: torch.Tensor, array: Array, axes: Sequence[str], kind: Kind) -> list[str]:
+    """What is to be known about the picture: HTML sentences."""
+    notes = []
+    if tensor.is_complex():
+        notes.append("Of complex numbers the magnitudes are drawn.")
+    fold = folding(array.ndim)
+    if fold.tiles:
+        notes.append(_tiles(axes, array.shape))
+    flat = [prod(array.shape[k] for k in along) for along in (fold.down, fold.across)]
+    rows, columns = block(flat)
+    if (rows, columns) != (1, 1):
+        how = (
+            "the entry of largest magnitude in its block (in a mean, entries would cancel)"
+            if kind == "gradient"
+            else "the mean of its block"
+        )
+        notes.append(
+            f"Drawn smaller: a cell stands for a block of up to {rows} × {columns} entries and "
+            f"shows {how}."
+        )
+    if broken := _not_finite(array):
+        notes.append(f'<span class="bh-chequer"></span> {broken}')
+    return notes
+
+
+def _tiles(axes: Sequence[str], shape: Sequence[int]) -> str:
+    fold = folding(len(shape))
+    parts = [
+        f"{' × '.join(axes[k] for k in along)} of them {where}"
+        for along, where in ((fold.down[:-1], "down"), (fold.across[:-1], "across"))
+        if along
+    ]
+    return escape(
+        f"The last two axes make a tile of {axes[-2]} × {axes[-1]}; there are "
+        f"{' and '.join(parts)}."
+    )
+
+
+def _not_finite(array: Array) -> str:
+    counts = {
+        "NaN": int(np.isnan(array).sum()),
+        "∞": int(np.isposinf(array).sum()),
+        "−∞": int(np.isneginf(array).sum()),
+    }
+    found = [f"{n:,} × {what}" for what, n in counts.items() if n]
+    return f"Chequered: {', '.join(found)}." if found else ""
+
+
+__all__ = ["STYLE", "Kind", "axis_names", "heatmap"]
