@@ -55,7 +55,7 @@ def source_of(derivation: Derivation) -> Source:
 
 
 def closed(derivation: Derivation, value: str) -> Closed | None:
-    """The closed form of a value's gradient, where the shorthand has one, as explanations have it."""
+    """The closed form of a value's gradient, for its explanation."""
     found = closed_in_shorthand(derivation, value)
     if found is None:
         return None

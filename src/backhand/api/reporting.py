@@ -13,7 +13,7 @@ from ..emit.layout import broken
 from ..errors import BackhandError
 from ..explain import explained
 from ..explain.gradient import proof
-from ..report import Closed, Page, ReportData, page
+from ..report import Closed, Page, ReportData, render
 from .closed import ClosedForm, refusals_text
 from .explaining import WIDTH, closed_in_shorthand
 from .text import FORMS
@@ -40,15 +40,14 @@ def page_of(bp: Backprop, target: str = "") -> Page:
         explanations=[explained(source, v) for v in named],
         closed=[_closed(bp, form) for form in found.values() if form is not None],
         refusals=refusals_text(bp),
-        costs={form: bp.cost(form) for form in FORMS},
-        plans={form: bp.saving(form=form) for form in FORMS},
+        forms={form: (bp.forward_of(form), bp.form(form).program) for form in FORMS},
         checked=checked,
         problem=problem,
         values=values,
         gradients=gradients,
         truth=truth,
     )
-    return page(data)
+    return render(data)
 
 
 Tensors = dict[str, torch.Tensor]

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .data import Closed, ReportData
-from .page import Page, page
+from .page import Page, render
 
-__all__ = ["Closed", "Page", "ReportData", "page"]
+__all__ = ["Closed", "Page", "ReportData", "render"]

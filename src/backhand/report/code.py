@@ -1,4 +1,4 @@
-"""The two passes as lines that know each other: what each makes and reads, and whose gradient it is.
+"""The two passes as lines that know what they make and read, and whose gradient that is.
 
 A value and its gradient share a number. A line that makes either belongs to it, and a line that
 reads either is one of its uses; that is all that highlighting them needs.

@@ -11,8 +11,7 @@ from ..checking import Report as Checked
 from ..emit.listing import Listing
 from ..explain import Explanation, Source
 from ..explain.blocks import Proof
-from ..longhand import Plan
-from ..program.cost import Cost
+from ..program.ir import Program
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class ReportData:
 
     ``target`` is what the person asked for, ``about`` their docstring. ``values`` and ``gradients``
     are tensors by the forward value's name, ``truth`` has autograd's gradients where ours are
-    wrong; all three are empty where nothing could be run, and ``problem`` says why then. ``source``
-    and ``longhand`` are of the plain spelling, which people read.
+    wrong; all three are empty where nothing could be run, and ``problem`` says why then. ``forms``
+    has the forward and the backward program of each form. All text is in the plain spelling.
     """
 
     name: str
@@ -51,8 +50,7 @@ class ReportData:
     explanations: Sequence[Explanation]
     closed: Sequence[Closed]
     refusals: str
-    costs: Mapping[str, Cost]
-    plans: Mapping[str, Plan]
+    forms: Mapping[str, tuple[Program, Program]]
     checked: Checked | None
     problem: str = ""
     values: Mapping[str, torch.Tensor] = field(default_factory=dict)

@@ -14,29 +14,34 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
 
+import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from .. import __version__
 from ..checking import Verdict
 from ..checking.table import difference_text
 from ..explain import Explanation
-from ..explain import html as derivations
+from ..explain.html import STYLE as EXPLAIN_STYLE
 from ..explain.html import anchor, blocks_html, fragment
 from ..explain.mathml import mathml
 from ..output import clean, write_file
-from ..program.cost import comparison
+from ..program.cost import comparison, cost
 from .code import Passes
 from .data import ReportData
+from .graph import STYLE as GRAPH_STYLE
+from .graph import graph
+from .heatmap import STYLE as HEATMAP_STYLE
+from .heatmap import Kind, axis_names, heatmap
+from .saved import STYLE as SAVED_STYLE
+from .saved import saved
 
 FOLDER = Path(__file__).parent / "templates"
 # What a verdict looks like: never by colour alone.
 SIGNS = {"exact": "✓", "close": "≈", "wrong": "✗", "unchecked": "?"}
 MEANINGS = {
-    "exact": "the same bits as autograd’s",
-    "close": "autograd’s but for rounding",
+    "exact": "the same bits as autograd's",
+    "close": "autograd's but for rounding",
     "wrong": "not what autograd computes",
     "unchecked": "not compared with autograd",
 }
@@ -96,7 +101,7 @@ class Gradient:
     html: Markup
 
 
-def page(data: ReportData) -> Page:
+def render(data: ReportData) -> Page:
     """The report of a derivation."""
     linked = frozenset(e.name for e in data.explanations)
     passes = Passes(data.source, linked)
@@ -108,7 +113,6 @@ def page(data: ReportData) -> Page:
     script = (FOLDER / "report.js").read_text("utf-8")
     html = _environment().get_template("report.html").render(
         data=data,
-        version=__version__,
         policy=_policy(script),
         script=Markup(script),
         style=Markup(_style()),
@@ -119,8 +123,9 @@ def page(data: ReportData) -> Page:
         forward=passes.forward(),
         backward=passes.backward(data.longhand, "line-"),
         shorthand=passes.backward(data.shorthand),
-        costs=comparison(data.costs),
-        **_pictures(data),
+        costs=comparison({form: cost(*programs) for form, programs in data.forms.items()}),
+        graph=_graph(data),
+        saved=Markup(saved(data.forms)),
     )
     return Page(clean(html))
 
@@ -157,11 +162,33 @@ def _gradient(
 
 
 def _figures(data: ReportData, of: str, name: str) -> list[Markup]:
-    return []
+    """The value and its gradient as pictures; where the gradient is wrong, how far it is off."""
+    value = data.source.values[of]
+    axes = axis_names(value, data.source.forward.symbols)
+    found: list[tuple[torch.Tensor, str, Kind]] = []
+    if of in data.values:
+        found.append((data.values[of], data.source.name(value), "value"))
+    ours, true = data.gradients.get(of), data.truth.get(of)
+    if ours is not None:
+        found.append((ours, name, "gradient"))
+    if true is not None:
+        found.append((true, f"autograd's {name}", "gradient"))
+        if ours is not None and ours.shape == true.shape:
+            found.append((ours - true, f"{name} - autograd's", "gradient"))
+    return [Markup(heatmap(tensor, title, axes, kind)) for tensor, title, kind in found]
 
 
-def _pictures(data: ReportData) -> dict[str, Any]:
-    return {"graph": Markup(), "saved": Markup()}
+def _graph(data: ReportData) -> Markup:
+    values = data.source.values
+    named = {of: data.source.name(values[of]) for of in data.source.gradients if of in values}
+    gradients = {named[of]: g for of, g in data.gradients.items() if of in named}
+    explained = {e.name for e in data.explanations}
+    labels = {
+        name: label
+        for of, name in named.items()
+        if (label := data.source.gradient_name(values[of])) in explained
+    }
+    return Markup(graph(data.source.forward, gradients, labels))
 
 
 @cache
@@ -188,7 +215,8 @@ def _prose(text: str) -> Markup:
 
 
 def _style() -> str:
-    return derivations.STYLE + (FOLDER / "report.css").read_text("utf-8")
+    parts = (EXPLAIN_STYLE, HEATMAP_STYLE, GRAPH_STYLE, SAVED_STYLE)
+    return "".join(parts) + (FOLDER / "report.css").read_text("utf-8")
 
 
 def _policy(script: str) -> str:
@@ -200,4 +228,4 @@ def _policy(script: str) -> str:
     )
 
 
-__all__ = ["Page", "page"]
+__all__ = ["Page", "render"]
