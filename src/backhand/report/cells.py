@@ -105,7 +105,8 @@ def reduced(array: Array, kind: str) -> Array:
         return larger
     counts = np.outer(np.diff(rows, append=array.shape[0]), np.diff(columns, append=array.shape[1]))
     most_of_all = counts.max()  # divided by first: the sum may be more than a float can hold
-    return over(np.add, array.astype(np.float64) / most_of_all) * (most_of_all / counts)
+    mean: Array = over(np.add, array.astype(np.float64) / most_of_all) * (most_of_all / counts)
+    return mean
 
 
 def _starts(size: int, room: int) -> NDArray[np.intp]:
