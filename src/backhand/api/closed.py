@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..emit.listing import print_backward, printed_name
+from ..emit.listing import Listing, print_backward, printed_name
 from ..errors import InputError
 from ..explain.source import cone
 from ..longhand import Backward, recompute
@@ -39,14 +39,18 @@ class ClosedForm:
 
     of: str
     given: str
-    source: str
+    listing: Listing
     latex: str
     proof: Proof
     found: bool
     cost: Weight
     longhand_cost: Weight
     refusals: tuple[Refusal, ...]
-    replaces: frozenset[str] = frozenset()
+    replaces: frozenset[str]
+
+    @property
+    def source(self) -> str:
+        return self.listing.source
 
     @property
     def lemmas(self) -> tuple[Lemma, ...]:
@@ -86,7 +90,7 @@ def stated(
     return ClosedForm(
         target.var or target.name,
         upstream.var or upstream.name,
-        listing.source,
+        listing,
         proof.steps[-1].latex.replace("&=", "="),
         proof,
         bool(region.lines),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .running import Backprop
 
 
-def page_of(bp: Backprop, target: str = "") -> Page:
+def page_of(bp: Backprop, target: str) -> Page:
     """The report of a derivation; ``target`` is what the person called the forward pass."""
     source = replace(bp._source, closed=lambda value: None)  # closed forms have a part of their own
     named = source.explained()
@@ -31,14 +31,14 @@ def page_of(bp: Backprop, target: str = "") -> Page:
     values, gradients, truth = numbers
     data = ReportData(
         name=bp.name,
-        target=target or bp.name,
+        target=target,
         about=inspect.getdoc(bp.forward) or "",
         sizes={s.name: s.hint for s in bp.symbols if s.named},
         source=source,
         longhand=bp.listing("plain"),
         shorthand=bp.shorthand,
         explanations=[explained(source, v) for v in named],
-        closed=[_closed(bp, form) for form in found.values() if form is not None],
+        closed=[_closed(form) for form in found.values() if form is not None],
         refusals=refusals_text(bp),
         forms={form: (bp.forward_of(form), bp.form(form).program) for form in FORMS},
         checked=checked,
@@ -57,7 +57,7 @@ def _checked(bp: Backprop, target: str) -> tuple[Checked | None, str, tuple[Tens
     """The verdicts, or why there are none; and every number that the page shows."""
     values = [leaf.value for leaf in bp.leaves]
     try:
-        checked, truth = bp._judged(values, target or bp.name, "longhand", 0)
+        checked, truth = bp._judged(values, target, "longhand", 0)
     except BackhandError as error:  # the page comes all the same, and says so
         return None, str(error), ({}, {}, {})
     inputs = [v.detach() if isinstance(v, torch.Tensor) else v for v in values]
@@ -72,22 +72,14 @@ def _tensors(found: dict[str, Any]) -> Tensors:
     return {name: t.detach() for name, t in found.items() if isinstance(t, torch.Tensor)}
 
 
-def _closed(bp: Backprop, form: ClosedForm) -> Closed:
-    """A closed form beside the lines of longhand that it takes the place of."""
-    rows = [
-        row
-        for block in bp.longhand.blocks
-        for line, rows in zip(block.lines, block.rows, strict=True)
-        if form.replaces & set(line.targets)
-        for row in rows
-    ]
+def _closed(form: ClosedForm) -> Closed:
     before, after = form.longhand_cost, form.cost
     statement = "\n".join(broken(form.proof.statement, WIDTH))
     return Closed(
         form.of,
         form.given,
-        form.source.strip(),
-        "\n".join(rows),
+        form.listing,
+        form.replaces,
         form.latex,
         proof(form.proof, statement),
         [

@@ -339,22 +339,27 @@ class Backprop(Derivation):
         named = (v for v in self.forward_of(form).values() if printed_name(v) in space)
         return {v.name: space[printed_name(v)] for v in named}, gradients
 
-    def report(self, path: str | os.PathLike[str] | None = None, force: bool = False) -> Page:
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        force: bool = False,
+        target: str | None = None,
+    ) -> Page:
         """One self-contained HTML page about this derivation, written to ``path`` if given.
 
         It has both passes side by side, every gradient with its derivation, its picture and
         autograd's verdict, the closed forms with their proofs, and what all of it costs, on the
-        example inputs. Raises ``InputError`` where ``path`` cannot be written, or is there and
-        ``force`` does not say to replace it.
+        example inputs. ``target`` is what the page calls the forward pass. Raises ``InputError``
+        where ``path`` cannot be written, or is there and ``force`` does not say to replace it.
         """
-        if self.captured.state.changed():
-            example = self.captured.arguments
-            current = self.specialised(example.args, example.kwargs)
-            if current is not self:
-                return current.report(path, force)
         if path is not None:
             check_output(os.fspath(path), force)  # before the work is done
-        page = page_of(self)
+        bp = self
+        if self.captured.state.changed():
+            example = self.captured.arguments
+            bp = self.specialised(example.args, example.kwargs)
+        with own_faults("making the report", definition_of(self.forward)):
+            page = page_of(bp, target or self.name)
         if path is not None:
             page.write(os.fspath(path), force)
         return page

@@ -1,4 +1,4 @@
-"""What ``derive`` and ``verify`` share: the target's options, and deriving it."""
+"""What the commands with a TARGET share: its options, and deriving it."""
 
 from __future__ import annotations
 
@@ -24,30 +24,35 @@ FORMS = ("longhand", "shorthand")
 _warned: set[str] = set()
 
 
-def target_options(command: F) -> F:
-    """The options that say what to derive and on which inputs."""
+def input_options(command: F) -> F:
+    """The target, and the options that say which example inputs it has."""
     for decorate in (
-        click.argument("target"),
+        click.option(
+            "--wrt", metavar="NAMES", help="Inputs whose gradients are wanted, comma-separated."
+        ),
+        click.option("--at", metavar="n=32,d=64", help="Fix sizes of the example inputs."),
         click.option(
             "--inputs",
             metavar="FILE:FUNCTION",
             help="A function that returns example inputs.  [default: example_inputs() beside the "
             "target, else its jaxtyping annotations]",
         ),
-        click.option("--at", metavar="n=32,d=64", help="Fix sizes of the example inputs."),
-        click.option(
-            "--form",
-            type=click.Choice(FORMS),
-            default="longhand",
-            show_default=True,
-            help="The form of the backward pass.",
-        ),
-        click.option(
-            "--wrt", metavar="NAMES", help="Inputs whose gradients are wanted, comma-separated."
-        ),
+        click.argument("target"),
     ):
         command = decorate(command)
     return command
+
+
+def target_options(command: F) -> F:
+    """The target, its example inputs, and the form of its backward pass."""
+    form = click.option(
+        "--form",
+        type=click.Choice(FORMS),
+        default="longhand",
+        show_default=True,
+        help="The form of the backward pass.",
+    )
+    return input_options(form(command))
 
 
 @contextmanager

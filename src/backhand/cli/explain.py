@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from .common import derive_target
+from .common import derive_target, input_options
 from .text import check_encoding, check_output, clean, write_file
 
 FORMATS = ("text", "markdown", "latex", "html", "notebook")
 
 
 @click.command("explain")
-@click.argument("target")
+@input_options
 @click.argument("name", required=False)
 @click.option(
     "--format",
@@ -22,14 +22,6 @@ FORMATS = ("text", "markdown", "latex", "html", "notebook")
     help="text for the terminal, a LaTeX document, a self-contained page, a Jupyter notebook.",
 )
 @click.option("--numbers", is_flag=True, help="Add numbers to what is written out in letters.")
-@click.option(
-    "--inputs",
-    metavar="FILE:FUNCTION",
-    help="A function that returns example inputs.  [default: example_inputs() beside the "
-    "target, else its jaxtyping annotations]",
-)
-@click.option("--at", metavar="n=32,d=64", help="Fix sizes of the example inputs.")
-@click.option("--wrt", metavar="NAMES", help="Inputs whose gradients are wanted, comma-separated.")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
 @click.option("--force", is_flag=True, help="Overwrite the output file.")
 def explain(

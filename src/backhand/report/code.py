@@ -15,7 +15,7 @@ from itertools import groupby
 from markupsafe import Markup, escape
 
 from ..emit.listing import Block, Listing, names_in, one_statement, preamble
-from ..emit.python import Line
+from ..emit.python import Line, printed_name
 from ..explain import Source
 from ..explain.html import anchor
 from ..program.ir import Step, Value
@@ -122,19 +122,41 @@ class Passes:
     def _read(self, name: str) -> Markup:
         return _tinted(name, "v") if name in self.of_value else escape(name)
 
-    def backward(self, listing: Listing, prefix: str = "") -> list[list[Row]]:
-        """The blocks of a listing; ``prefix`` begins the ids of lines that finish a gradient."""
-        head = [self._beginning(row) for row in (*listing.preamble, *listing.start)]
+    def backward(self, listing: Listing, places: bool = False) -> list[list[Row]]:
+        """The blocks of a listing; with ``places``, lines that finish a gradient have ids."""
+        upstream = self.source.backward.upstream
+        head = [Row(self._backward([row])) for row in listing.preamble]
+        # the gradient of a loss is 1, others are given
+        starts = [self._backward([row]) for row in listing.start] or map(self._given, upstream)
+        head += [self._start(v, html) for v, html in zip(upstream, starts, strict=True)]
         last = {t: line for b in listing.blocks for line in b.lines for t in line.targets}
-        rest = [self._block(block, last, prefix) for block in listing.blocks]
-        return [*([head] if head else []), *rest]
+        finishes = last if places else {}
+        return [head, *(self._block(block, finishes) for block in listing.blocks)]
 
-    def _beginning(self, text: str) -> Row:
-        """A size, or the gradient of the loss by itself."""
-        of = self.of_gradient.get(text.partition(" = ")[0])
-        return Row(self._backward([text]), self._numbers([of] if of else []))
+    def part(self, listing: Listing, names: frozenset[str]) -> list[list[Row]]:
+        """The lines of a listing that assign some of the names, with the statements above them."""
+        out = []
+        for block in listing.blocks:
+            both = zip(block.lines, block.rows, strict=True)
+            kept = [(line, rows) for line, rows in both if not names.isdisjoint(line.targets)]
+            if kept:
+                lines, rows = zip(*kept, strict=True)
+                out.append(self._block(Block(block.source, lines, rows), {}))
+        return out
 
-    def _block(self, block: Block, last: Mapping[str, Line], prefix: str) -> list[Row]:
+    def _start(self, upstream: Value, html: Markup) -> Row:
+        """A gradient that the way back starts with."""
+        name = printed_name(upstream)
+        of = self.of_gradient.get(name)
+        return Row(html, self._numbers([of] if of else []), place=place(name))
+
+    def _given(self, upstream: Value) -> Markup:
+        name = printed_name(upstream)
+        shape = self.source.shape(upstream) if upstream.shape else "scalar"
+        return self._link(name, name, "g") + _comment(f"given, {shape}")
+
+    def _block(self, block: Block, finishes: Mapping[str, Line]) -> list[Row]:
+        """The lines under one statement; ``finishes`` has the last line of each gradient."""
         out = []
         if block.source:
             out.append(Row(Markup('<span class="c"># {}</span>').format(block.source)))
@@ -142,14 +164,13 @@ class Passes:
             made = [self.of_gradient[t] for t in line.targets if t in self.of_gradient]
             # what is added to is no use of it
             read = [self._of(name) for name in line.reads if name not in line.targets]
-            finished = [t for t in line.targets if last[t] is line and t in self.linked]
-            place = f"{prefix}{anchor(finished[0])}" if prefix and finished else ""
+            ends = [t for t in line.targets if t in self.linked and finishes.get(t) is line]
             out.append(
                 Row(
                     self._backward(rows),
                     self._numbers(made),
-                    self._numbers(n for n in read if n),
-                    place,
+                    self._numbers(read),
+                    place(ends[0]) if ends else "",
                 )
             )
         return out
@@ -182,6 +203,11 @@ class Passes:
     def _numbers(self, names: Iterable[str]) -> str:
         found = {self.numbers[name] for name in names if name in self.numbers}
         return " ".join(map(str, sorted(found)))
+
+
+def place(name: str) -> str:
+    """The id of the line that finishes a gradient."""
+    return f"line-{anchor(name)}"
 
 
 def _statements(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -226,4 +252,4 @@ def _tinted(name: str, kind: str) -> Markup:
     return Markup('<span class="{}">{}</span>').format(kind, name)
 
 
-__all__ = ["Passes", "Row"]
+__all__ = ["Passes", "Row", "place"]

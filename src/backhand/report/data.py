@@ -16,15 +16,16 @@ from ..program.ir import Program
 
 @dataclass(frozen=True)
 class Closed:
-    """A closed form: whose gradient, given which, beside the longhand that it takes the place of.
+    """A closed form: whose gradient, and given which.
 
-    ``tex`` states it, ``rows`` is the table of what both cost, its head first.
+    ``replaces`` names what the longhand lines assign that it stands for, ``tex`` states it,
+    ``rows`` is the table of what both cost, its head first.
     """
 
     name: str
     given: str
-    source: str
-    longhand: str
+    listing: Listing
+    replaces: frozenset[str]
     tex: str
     proof: Proof
     rows: Sequence[tuple[str, ...]]

@@ -20,14 +20,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..checking import Verdict
-from ..checking.table import difference_text
+from ..checking.table import difference_text, summary
 from ..explain import Explanation
 from ..explain.html import STYLE as EXPLAIN_STYLE
 from ..explain.html import anchor, blocks_html, fragment
 from ..explain.mathml import mathml
 from ..output import clean, write_file
 from ..program.cost import comparison, cost
-from .code import Passes
+from .code import Passes, place
 from .data import ReportData
 from .graph import STYLE as GRAPH_STYLE
 from .graph import graph
@@ -49,9 +49,14 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Page:
-    """A report as HTML: ``str`` gives the text, a notebook shows it in a frame."""
+    """A report as HTML: ``str`` gives the text, a notebook shows it in a frame.
+
+    ``ok`` is false if a gradient is wrong, ``summary`` says in a line how the check went.
+    """
 
     html: str
+    ok: bool
+    summary: str
 
     def write(self, path: str, force: bool = False) -> None:
         """Write it whole or not at all; refuses to overwrite a file without ``force``."""
@@ -61,7 +66,7 @@ class Page:
         return self.html
 
     def __repr__(self) -> str:
-        return f"<backhand report, {len(self.html.encode()):,} bytes: write it with .write(path)>"
+        return f"<backhand report: {self.summary}; write it with .write(path)>"
 
     def _repr_html_(self) -> str:
         return (
@@ -106,8 +111,10 @@ def render(data: ReportData) -> Page:
     linked = frozenset(e.name for e in data.explanations)
     passes = Passes(data.source, linked)
     verdicts = {g.of: g for g in data.checked.gradients} if data.checked else {}
+    backward = passes.backward(data.longhand, places=True)
+    places = {row.place for block in backward for row in block}
     gradients = [
-        _gradient(data, value.name, explanation, verdicts.get(value.name), linked)
+        _gradient(data, value.name, explanation, verdicts.get(value.name), linked, places)
         for value, explanation in zip(data.source.explained(), data.explanations, strict=True)
     ]
     script = (FOLDER / "report.js").read_text("utf-8")
@@ -121,13 +128,19 @@ def render(data: ReportData) -> Page:
         close=[g for g in gradients if g.verdict.kind == "close"],
         inputs=passes.inputs(),
         forward=passes.forward(),
-        backward=passes.backward(data.longhand, "line-"),
+        backward=backward,
         shorthand=passes.backward(data.shorthand),
+        closed=[
+            (c, passes.part(data.longhand, c.replaces), passes.backward(c.listing)[1:])
+            for c in data.closed
+        ],
         costs=comparison({form: cost(*programs) for form, programs in data.forms.items()}),
         graph=_graph(data),
         saved=Markup(saved(data.forms)),
     )
-    return Page(clean(html))
+    if data.checked is None:
+        return Page(clean(html), True, f"not compared with autograd: {data.problem}")
+    return Page(clean(html), data.checked.ok, summary(data.checked))
 
 
 def _gradient(
@@ -136,6 +149,7 @@ def _gradient(
     explanation: Explanation,
     verdict: Verdict | None,
     linked: frozenset[str],
+    places: set[str],
 ) -> Gradient:
     name, value = explanation.name, data.source.values[of]
     judged = Judged("unchecked", why=data.problem)
@@ -147,6 +161,7 @@ def _gradient(
     beside = _environment().get_template("beside.html").render(
         name=name,
         verdict=judged,
+        place=place(name) if place(name) in places else "",
         closed=any(c.name == name for c in data.closed),
         figures=_figures(data, of, name),
     )
