@@ -1,4 +1,4 @@
-"""From a tensor to the cells of a picture, and from cells to a PNG.
+"""From numbers to the cells of a picture, and from cells to a PNG.
 
 A picture has two axes and room for so many cells. More axes are folded into tiles, the last two
 being a tile's; more entries than cells are drawn in blocks.
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import ceil, prod
-from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
+
+from .numbers import Array
 
 # Both are safe for colour-blind eyes; the middle of the second is grey, so that zero can be told
 # from a white page and from a black one.
@@ -29,8 +29,6 @@ ROWS, COLUMNS = 96, 160
 # white for what is not finite, and nothing at all for the gaps between tiles.
 LEVELS = 253
 BLACK, WHITE, GAP = LEVELS, LEVELS + 1, LEVELS + 2
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -55,19 +53,6 @@ def folding(rank: int) -> Folded:
     *leading, row, column = range(rank)
     beside = leading[1:][-1:]  # a third axis is stacked; of more the last goes to the right
     return Folded((*leading[: len(leading) - len(beside)], row), (*beside, column), tiles=True)
-
-
-def numbers(tensor: torch.Tensor) -> Array:
-    """The entries as real numbers: of a complex number its magnitude."""
-    tensor = tensor.detach()
-    if tensor.layout is not torch.strided:
-        tensor = tensor.to_dense()
-    if tensor.is_complex():
-        tensor = tensor.abs()
-    # double precision only where single would lose digits: an embedding table is large
-    exact = tensor.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.bool)
-    array: Array = tensor.to("cpu", torch.float32 if exact else torch.float64).numpy()
-    return array
 
 
 def folded(array: Array) -> tuple[Array, tuple[int, int]]:
@@ -192,4 +177,4 @@ def stops(kind: str, count: int = 17) -> str:
     )
 
 
-__all__ = ["Folded", "Picture", "block", "drawn", "folding", "numbers", "stops"]
+__all__ = ["Folded", "Picture", "block", "drawn", "folding", "stops"]

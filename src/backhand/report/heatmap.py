@@ -19,7 +19,8 @@ import torch
 from ..emit.listing import size_texts
 from ..program.ir import Value
 from ..program.sizes import Symbol
-from .cells import Array, block, drawn, folding, numbers, stops
+from .cells import block, drawn, folding, stops
+from .numbers import Array, number_text, numbers, root_mean_square
 
 Kind = Literal["value", "gradient"]
 
@@ -84,7 +85,7 @@ def heatmap(tensor: torch.Tensor, name: str, axes: Sequence[str], kind: Kind) ->
         return _figure("", f"{what}: empty, its shape is {list(tensor.shape)}.")
     array = numbers(tensor)
     if not array.ndim:
-        number = f'<p class="bh-number">{_number(array.item(), tensor.dtype)}</p>'
+        number = f'<p class="bh-number">{number_text(array.item(), tensor.dtype)}</p>'
         return _figure(number, f"{what}: a scalar.")
     return _picture(tensor, array, name, tuple(axes), kind, what)
 
@@ -122,17 +123,6 @@ def _kind(tensor: torch.Tensor, kind: Kind) -> str:
     return f"a {kind}" if kind == "gradient" else str(tensor.dtype).removeprefix("torch.")
 
 
-def _number(number: float, dtype: torch.dtype, digits: int = 3) -> str:
-    if dtype is torch.bool:
-        return str(bool(number))
-    if not dtype.is_floating_point and not dtype.is_complex:
-        return f"{int(number):,}".replace("-", "−")
-    if number != number:
-        return "NaN"
-    text = f"{number:.{digits}g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
-    return text.replace("inf", "∞").replace("-", "−")
-
-
 def _axis(names: Sequence[str], sizes: Sequence[int]) -> str:
     """``n = 32``; a size without a name is a number alone; several are multiplied."""
     text, size = " × ".join(names), str(prod(sizes))
@@ -159,12 +149,10 @@ def _range(dtype: torch.dtype, finite: Array, low: float, high: float) -> str:
     if not finite.size:
         return "No entry is a finite number."
     if low == high:
-        return "It is zero everywhere." if not low else f"Every entry is {_number(low, dtype)}."
-    text = f"From {_number(low, dtype)} to {_number(high, dtype)}"
+        return "It is zero everywhere." if not low else f"Every entry is {number_text(low, dtype)}."
+    text = f"From {number_text(low, dtype)} to {number_text(high, dtype)}"
     if dtype.is_floating_point or dtype.is_complex:
-        most = max(-low, high)
-        mean = float(np.mean(np.square(finite / most), dtype=np.float64)) ** 0.5 * most
-        text += f", root mean square {_number(mean, dtype)}"
+        text += f", root mean square {number_text(root_mean_square(finite), dtype)}"
     zeros = int((finite == 0).sum())
     if zeros and dtype.is_floating_point:
         text += f"; {zeros:,} of {finite.size:,} entries are zero"
@@ -200,7 +188,7 @@ def _scale(dtype: torch.dtype, low: float, high: float, kind: Kind) -> str:
             ticks.insert(1, (0.0, zero))
     labels = "".join(
         f'<span class="{_PLACES.get(place, "bh-tick")}" style="left:{100 * place:.4g}%">'
-        f"{_number(number, dtype, 2 if place in (0.25, 0.75) else 3)}</span>"
+        f"{number_text(number, dtype, 2 if place in (0.25, 0.75) else 3)}</span>"
         for number, place in ticks
     )
     return f'<div class="bh-scale bh-scale-{kind}" aria-hidden="true">{labels}</div>'
