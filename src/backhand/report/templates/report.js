@@ -29,11 +29,15 @@ code.addEventListener("focusin", (event) => light(rowOf(event)));
 code.addEventListener("pointerleave", () => light(document.activeElement.closest("#code .row")));
 code.addEventListener("focusout", () => light(null));
 
-// What scrolls sideways can be reached, and scrolled, with the keyboard; what does not is no stop.
-const wide = document.querySelectorAll(".bh-scroll, .bh-formula, pre");
+// What scrolls can be reached, and scrolled, with the keyboard; what does not is no stop.
+const boxes = [...document.querySelectorAll("div, figure, pre, nav")].filter((box) =>
+  /auto|scroll/.test(getComputedStyle(box).overflowX + getComputedStyle(box).overflowY)
+);
 function reachable() {
-  for (const box of wide) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  for (const box of boxes) {
+    const scrolls =
+      box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+    if (scrolls && !box.querySelector("a")) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   }
 }
