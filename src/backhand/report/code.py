@@ -128,7 +128,10 @@ class Passes:
         head = [Row(self._backward([row])) for row in listing.preamble]
         # the gradient of a loss is 1, others are given
         starts = [self._backward([row]) for row in listing.start] or map(self._given, upstream)
-        head += [self._start(v, html) for v, html in zip(upstream, starts, strict=True)]
+        for value, html in zip(upstream, starts, strict=True):
+            name = printed_name(value)
+            made = self._numbers([self.of_gradient[name]] if name in self.of_gradient else [])
+            head.append(Row(html, made, place=place(name) if places else ""))
         last = {t: line for b in listing.blocks for line in b.lines for t in line.targets}
         finishes = last if places else {}
         return [head, *(self._block(block, finishes) for block in listing.blocks)]
@@ -143,12 +146,6 @@ class Passes:
                 lines, rows = zip(*kept, strict=True)
                 out.append(self._block(Block(block.source, lines, rows), {}))
         return out
-
-    def _start(self, upstream: Value, html: Markup) -> Row:
-        """A gradient that the way back starts with."""
-        name = printed_name(upstream)
-        of = self.of_gradient.get(name)
-        return Row(html, self._numbers([of] if of else []), place=place(name))
 
     def _given(self, upstream: Value) -> Markup:
         name = printed_name(upstream)
