@@ -21,12 +21,14 @@ function light(row) {
   }
 }
 
+// Where the pointer is on no line, the line that has the focus counts.
 const code = document.getElementById("code");
-const rowOf = (event) => event.target.closest(".row");
-code.addEventListener("pointerover", (event) => light(rowOf(event)));
-code.addEventListener("focusin", (event) => light(rowOf(event)));
-// Back to the line that has the focus, if there is one.
-code.addEventListener("pointerleave", () => light(document.activeElement.closest("#code .row")));
+function show(target) {
+  light(target.closest("#code .row") || document.activeElement.closest("#code .row"));
+}
+code.addEventListener("pointerover", (event) => show(event.target));
+code.addEventListener("pointerleave", () => show(document.body));
+code.addEventListener("focusin", (event) => light(event.target.closest(".row")));
 code.addEventListener("focusout", () => light(null));
 
 // What scrolls can be reached, and scrolled, with the keyboard; what does not is no stop.
