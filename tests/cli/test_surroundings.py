@@ -50,6 +50,9 @@ def test_what_an_encoding_lacks_is_spelled_out_in_tables_and_never_in_source(
     ended = backhand("derive", "t.py:f")
     assert ended.status == 2
     assert "the output's encoding (ascii) has no 'ö': write to a file with -o FILE" in ended.err
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    ended = backhand("explain", "t.py:f", "--format", "latex")
+    assert ended.status == 2 and "the output's encoding (ascii) has no " in ended.err
 
 
 def test_the_tour_replaces_no_run_of_yours(backhand: Run, tmp_path: Path) -> None:

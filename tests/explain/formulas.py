@@ -43,6 +43,12 @@ def blocks_in(explanation: Explanation) -> Iterator[Block]:
     yield from inside(explanation.blocks)
 
 
+def section_titles(explanation: Explanation) -> Iterator[str]:
+    for block in blocks_in(explanation):
+        if isinstance(block, Section):
+            yield block.title[0].text
+
+
 def formulas(explanation: Explanation) -> Iterator[str]:
     for block in blocks_in(explanation):
         yield from _of(block)

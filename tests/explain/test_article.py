@@ -10,9 +10,11 @@ import pytest
 import torch
 
 import backhand
+from backhand.cli.explain import FORMATS as command_line_formats
 from backhand.errors import InputError
 from backhand.explain import Explanations
 from backhand.explain.blocks import Code, Equation, Matrix, Proof, Readers, Strip
+from backhand.explain.explanations import FORMATS
 from tests.explain.formulas import blocks_in, check_formula, formulas
 from tests.explain.test_operators import check_text
 
@@ -126,6 +128,12 @@ def test_numbers_and_single_names(bp: backhand.Backprop) -> None:
 def test_unknown_names(bp: backhand.Backprop, name: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         bp.explain(name)
+
+
+def test_another_format_is_refused(found: Explanations) -> None:
+    with pytest.raises(InputError, match="no format 'pdf': there are text, markdown, latex, html"):
+        found.to("pdf")
+    assert command_line_formats == FORMATS
 
 
 def test_the_notebook_is_valid(found: Explanations) -> None:

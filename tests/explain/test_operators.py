@@ -17,7 +17,7 @@ from backhand.explain.tiny import Tiny, at, tiny_case
 from backhand.program.invoke import invoke
 from backhand.program.ops import get_op
 from backhand.rules import RULES
-from tests.explain.formulas import check_formula, check_mathml, formulas
+from tests.explain.formulas import check_formula, check_mathml, formulas, section_titles
 from tests.explain.single import sources
 from tests.rules.machinery import Call
 
@@ -70,6 +70,33 @@ def autograd(call: Call, tiny: Tiny) -> torch.Tensor:
     return torch.zeros_like(leaves[wanted]) if found is None else found
 
 
+# What copies elements of one operand and computes nothing, beside views, movements and gathers.
+COPYING = {"channel_shuffle", "im2col", "max_unpool2d", "max_unpool3d", "pad_edges",
+           "pixel_shuffle", "pixel_unshuffle"}  # fmt: skip
+# What copies elements and lets their values decide which.
+CHOOSING = {"adaptive_max_pool2d", "adaptive_max_pool3d", "amax", "amin", "aminmax", "cummax",
+            "cummin", "kthvalue", "max", "max_dim", "max_pool2d_with_indices",
+            "max_pool3d_with_indices", "median", "median_dim", "min", "min_dim", "mode",
+            "nanmedian", "nanmedian_dim", "sort", "topk"}  # fmt: skip
+# Copies of two operands, or with something added to them: explained by their formulas alone.
+JOINING = {"cat", "stack", "diagonal_scatter", "index_add", "index_copy", "index_fill", "index_put",
+           "index_put_at", "index_reduce", "masked_scatter", "put", "scatter", "scatter_add",
+           "scatter_reduce", "select_scatter", "slice_scatter", "to_device"}  # fmt: skip
+
+
+def worded_as(name: str) -> str:
+    """How an operator that copies elements has to be worded; the empty text for all others."""
+    if name in CHOOSING:
+        return "Selection"
+    copying = get_op(name).kind in ("view", "movement", "index") and name not in JOINING
+    return "Re-indexing" if copying or name in COPYING else ""
+
+
+def wording(titles: set[str]) -> str:
+    (found,) = {t.split(":")[0] for t in titles if t.startswith(("Re-index", "Selection"))} or {""}
+    return found
+
+
 @pytest.mark.filterwarnings("ignore:Default grid_sample")
 @pytest.mark.filterwarnings("ignore:index_reduce.* is in beta:UserWarning")
 @pytest.mark.parametrize("name", sorted(RULES.keys() - UNEXPLAINED))
@@ -84,6 +111,7 @@ def test_explained_in_every_format_and_true(name: str) -> None:
         made = Explanations(name, items)
         for form in FORMATS:
             check_text(form, made.to(form))
+        titles = {t for item in items for t in section_titles(item)}
         for value in source.explained():
             for reading in source.readings(value):
                 tiny = tiny_case(reading)
@@ -92,6 +120,7 @@ def test_explained_in_every_format_and_true(name: str) -> None:
                     ours = torch.tensor(at(tiny, tiny.gradient))
                     torch.testing.assert_close(ours, autograd(call, tiny), rtol=1e-7, atol=1e-7)
         if written:
+            assert wording(titles) == worded_as(name)
             return
     assert written, f"no sample of {name} is written out"
 

@@ -9,8 +9,8 @@ from ..capture import holds_at
 from ..emit.layout import broken
 from ..emit.listing import shape_text
 from ..emit.python import Line
-from ..errors import InputError
-from ..explain import Closed, Explanations, Source, explained
+from ..errors import InputError, own_faults
+from ..explain import Closed, Explanation, Explanations, Source, explained
 from ..explain.source import cone
 from ..program.ir import Value
 from ..program.ops import get_op
@@ -38,7 +38,14 @@ def explain(source: Source, name: str | None, numbers: bool, of: str) -> Explana
             raise InputError(_unknown(wanted, known, source))
         values = [known[wanted]]
         title = f"{source.gradient_name(values[0])} in {of}"
-    return Explanations(title, tuple(explained(source, v, numbers) for v in values))
+    return Explanations(title, tuple(_one(source, v, numbers) for v in values))
+
+
+def _one(source: Source, value: Value, numbers: bool) -> Explanation:
+    step = source.makers.get(value.name)
+    where = None if step is None else step.where
+    with own_faults(f"explaining {source.gradient_name(value)}", where):
+        return explained(source, value, numbers)
 
 
 def source_of(derivation: Derivation) -> Source:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import InputError
-from .text import clean
+from .text import check_encoding, clean, write_file
 
 if TYPE_CHECKING:
     from ..api import Backprop
@@ -96,3 +96,25 @@ def derive_target(
             loaded.forward, *loaded.args, wrt=names, size_names=loaded.size_names, **loaded.kwargs
         )
     return bp, loaded
+
+
+def output_options(command: F) -> F:
+    """Where the result goes."""
+    for decorate in (
+        click.option("--force", is_flag=True, help="Overwrite the output file."),
+        click.option(
+            "-o", "--output", metavar="FILE", help="Write to a file instead of the terminal."
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def deliver(text: str, output: str | None, force: bool) -> None:
+    """Write a result, cleaned, to the file or to standard output."""
+    if output is not None:
+        write_file(output, text, force)
+        click.echo(clean(f"wrote {output}"), err=True)
+    else:
+        check_encoding(text)
+        click.echo(text, nl=False)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import InputError
-from .common import FORMS, derive_target, target_options
-from .text import check_encoding, check_output, clean, write_file
+from .common import FORMS, deliver, derive_target, output_options, target_options
+from .text import check_output, clean
 
 if TYPE_CHECKING:
     from ..api import Backprop
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print the closed forms that were found and rejected instead, and why.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
-@click.option("--force", is_flag=True, help="Overwrite the output file.")
+@output_options
 def derive(
     target: str,
     inputs: str | None,
@@ -81,12 +80,7 @@ def derive(
         text = bp.listing(spelling or "plain", form=form).source
     text = clean(text)  # it quotes the user's source
     ast.parse(text)
-    if output is not None:
-        write_file(output, text, force)
-        click.echo(clean(f"wrote {output}"), err=True)
-    else:
-        check_encoding(text)
-        click.echo(text, nl=False)
+    deliver(text, output, force)
 
 
 def _kept(save: str | None) -> str | list[str] | None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from .common import derive_target, input_options
-from .text import check_encoding, check_output, clean, write_file
+from .common import deliver, derive_target, input_options, output_options
+from .text import check_output, clean
 
+if TYPE_CHECKING:
+    from .tables import Terminal
+
+# explain.FORMATS, which this module must not import: it would load torch for --help
 FORMATS = ("text", "markdown", "latex", "html", "notebook")
 
 
@@ -22,8 +28,7 @@ FORMATS = ("text", "markdown", "latex", "html", "notebook")
     help="text for the terminal, a LaTeX document, a self-contained page, a Jupyter notebook.",
 )
 @click.option("--numbers", is_flag=True, help="Add numbers to what is written out in letters.")
-@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
-@click.option("--force", is_flag=True, help="Overwrite the output file.")
+@output_options
 def explain(
     target: str,
     name: str | None,
@@ -45,33 +50,24 @@ def explain(
         check_output(output, force)  # before the work is done
     bp, _ = derive_target(target, inputs, at, wrt)
     found = bp.explain(name, numbers)
-    if output is not None:
-        write_file(output, clean(found.to(form)), force)
-        click.echo(clean(f"wrote {output}"), err=True)
-    elif form == "text":
-        _show(clean(found.to("text", _width())))
-    else:
-        click.echo(clean(found.to(form)), nl=False)
-
-
-def _width() -> int:
-    """The terminal's width, between what can be read and what is comfortable."""
-    from .tables import Terminal
-
-    return max(40, min(Terminal().width, 100))
-
-
-def _show(text: str) -> None:
-    """Text in the terminal: headings stand out, everything else is as it is."""
-    from rich.text import Text
-
+    if output is not None or form != "text":
+        deliver(clean(found.to(form)), output, force)
+        return
     from .tables import Terminal
 
     terminal = Terminal()
-    if not terminal.is_terminal:
-        check_encoding(text)
-        click.echo(text, nl=False)
-        return
+    # between what can be read and what is comfortable
+    text = clean(found.text(max(40, min(terminal.width, 100))))
+    if terminal.is_terminal:
+        _show(text, terminal)
+    else:
+        deliver(text, None, force)
+
+
+def _show(text: str, terminal: Terminal) -> None:
+    """Text in the terminal: headings stand out, everything else is as it is."""
+    from rich.text import Text
+
     lines = text.split("\n")
     shown = Text()
     for line, below in zip(lines, [*lines[1:], ""], strict=True):

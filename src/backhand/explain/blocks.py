@@ -20,6 +20,7 @@ class Span:
     kind: SpanKind = "text"
 
 
+Role: TypeAlias = Literal["value", "gradient"]
 Spans: TypeAlias = tuple[Span, ...]
 
 
@@ -77,11 +78,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A little matrix: one formula a cell. ``label`` says what it is, ``role`` colours it."""
+    """A little matrix: one formula a cell. ``role`` colours it."""
 
     cells: tuple[tuple[str, ...], ...]
-    label: str = ""
-    role: Literal["value", "gradient"] = "value"
+    role: Role = "value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +170,8 @@ class Explanation:
     shape: str
     sizes: str
     blocks: tuple[Block, ...]
+
+    @property
+    def shapes(self) -> str:
+        """Both, where they differ: ``[n, 27] = [32, 27]``."""
+        return self.shape if self.shape == self.sizes else f"{self.shape} = {self.sizes}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import InputError
 from .blocks import Explanation
 from .html import STYLE, fragment, page
 from .latex import latex
@@ -60,7 +61,9 @@ class Explanations:
         return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
     def to(self, form: str, width: int = WIDTH) -> str:
-        """The explanations in one of ``FORMATS``."""
+        """The explanations in one of ``FORMATS``; ``InputError`` for another one."""
+        if form not in FORMATS:
+            raise InputError(f"there is no format {form!r}: there are {', '.join(FORMATS)}")
         if form == "text":
             return self.text(width)
         made: str = getattr(self, form)()

@@ -39,6 +39,9 @@ def explained(source: Source, value: Value, numbers: bool = False) -> Explanatio
     """The explanation of the gradient of one value."""
     name, readings = source.gradient_name(value), source.readings(value)
     blocks: list[Block] = [*_made(source, value)]
+    if source.is_empty(value):
+        none = (code(source.name(value)), " has no elements, so ", code(name), " has none either.")
+        blocks.append(para(*none, " What follows holds whenever there are some."))
     if not readings:
         blocks += _start(source, value)
     else:

@@ -6,9 +6,8 @@ classes begin with ``bh-``; the explanation of a gradient has the id ``bh-`` and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
 from urllib.parse import quote
 
 from .blocks import (
@@ -19,15 +18,13 @@ from .blocks import (
     Formula,
     Matrix,
     Paragraph,
-    Proof,
-    Readers,
+    ProofLine,
     Ruler,
-    Section,
     Spans,
     Strip,
-    Table,
 )
 from .mathml import mathml
+from .writer import Writer
 
 STYLE = """
 .bh-explanation { line-height: 1.5; max-width: 52rem; }
@@ -50,7 +47,6 @@ STYLE = """
 .bh-equation { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .75rem;
   margin: .75rem 0 .75rem 1rem; }
 .bh-equation figure { margin: 0; text-align: center; max-width: 100%; overflow-x: auto; }
-.bh-equation figcaption { font-size: .85em; opacity: .8; }
 .bh-explanation .bh-matrix { border-left: 1.5px solid; border-right: 1.5px solid;
   border-radius: .3rem; margin: 0 auto; padding: 0 .15rem; border-collapse: separate;
   border-spacing: 0; }
@@ -61,7 +57,6 @@ STYLE = """
   text-align: center; border: 0; font-weight: normal; }
 .bh-explanation .bh-strip .bh-memory td { border: 1.5px solid #888; }
 .bh-explanation .bh-strip th { text-align: right; }
-.bh-empty { opacity: .6; }
 @media (prefers-color-scheme: dark) { .bh-matrix.bh-gradient { color: #f0a070; } }
 """
 
@@ -114,44 +109,47 @@ def fragment(
     ``level`` is that of its heading, ``under`` is HTML to put below the heading.
     """
     e = explanation
-    writer = _Writer(linked, level)
-    shape = e.shape if e.shape == e.sizes else f"{e.shape} = {e.sizes}"
     return (
         f'<section class="bh-explanation" id="{anchor(e.name)}">'
         f"<h{level}><code>{escape(e.name)}</code></h{level}>"
-        f'<p class="bh-note">the gradient of <code>{escape(e.of)}</code>, {escape(shape)}</p>'
-        f"{under}{writer.blocks(e.blocks)}</section>"
+        f'<p class="bh-note">the gradient of <code>{escape(e.of)}</code>, {escape(e.shapes)}</p>'
+        f"{under}{_Writer(level, linked).blocks(e.blocks)}</section>"
     )
 
 
 def blocks_html(blocks: Iterable[Block], level: int = 2) -> str:
     """Blocks alone, under a heading of this level that the page has itself."""
-    return _Writer(frozenset(), level).blocks(blocks)
+    return _Writer(level, frozenset()).blocks(blocks)
 
 
-class _Writer:
-    def __init__(self, linked: frozenset[str], level: int) -> None:
+class _Writer(Writer):
+    between = "\n"
+    within = ""
+
+    def __init__(self, level: int, linked: frozenset[str]) -> None:
+        super().__init__(level)
         self.linked = linked
-        self.level = level
 
-    def blocks(self, blocks: Iterable[Block]) -> str:
-        return "\n".join(_BLOCKS[type(block)](self, block) for block in blocks)
+    def escaped(self, text: str) -> str:
+        return escape(text)
 
-    def spans(self, spans: Spans) -> str:
-        out = []
-        for span in spans:
-            text = escape(span.text)
-            if span.kind == "math":
-                out.append(mathml(span.text))
-            elif span.kind == "gradient" and span.text in self.linked:
-                out.append(f'<a href="#{anchor(span.text)}"><code>{text}</code></a>')
-            elif span.kind in ("code", "gradient"):
-                out.append(f"<code>{text}</code>")
-            elif span.kind == "strong":
-                out.append(f"<strong>{text}</strong>")
-            else:
-                out.append(text)
-        return "".join(out)
+    def strong(self, text: str) -> str:
+        return f"<strong>{escape(text)}</strong>"
+
+    def inline(self, text: str) -> str:
+        return f"<code>{escape(text)}</code>"
+
+    def gradient(self, name: str) -> str:
+        if name not in self.linked:
+            return self.inline(name)
+        return f'<a href="#{anchor(name)}">{self.inline(name)}</a>'
+
+    def math(self, tex: str) -> str:
+        return mathml(tex)
+
+    def heading(self, title: Spans) -> str:
+        level = min(self.level + 1, 6)
+        return f"<h{level}>{self.spans(title)}</h{level}>"
 
     def paragraph(self, block: Paragraph) -> str:
         return f"<p>{self.spans(block.spans)}</p>"
@@ -163,101 +161,57 @@ class _Writer:
     def code(self, block: Code) -> str:
         return f'<pre class="bh-{block.role}"><code>{escape(block.text)}</code></pre>'
 
-    def table(self, block: Table) -> str:
-        head = "".join(f'<th scope="col">{self.spans(cell)}</th>' for cell in block.head)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{self.spans(cell)}</td>" for cell in row) + "</tr>"
-            for row in block.rows
+    def grid(self, head: list[str], rows: list[list[str]]) -> str:
+        titles = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+        body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
+        return (
+            f'<div class="bh-scroll"><table><thead><tr>{titles}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
         )
-        head = f"<thead><tr>{head}</tr></thead>" if block.head else ""
-        return f'<div class="bh-scroll"><table>{head}<tbody>{rows}</tbody></table></div>'
 
     def equation(self, block: Equation) -> str:
-        parts = [
-            f"<span>{mathml(part, True)}</span>" if isinstance(part, str) else self.matrix(part)
+        parts = (
+            f"<span>{mathml(part, True)}</span>" if isinstance(part, str) else _matrix(part)
             for part in block.parts
-        ]
+        )
         return f'<div class="bh-equation">{"".join(parts)}</div>'
-
-    def matrix(self, block: Matrix) -> str:
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{mathml(cell, True)}</td>" for cell in row) + "</tr>"
-            for row in block.cells
-        )
-        label = f"<figcaption>{escape(block.label)}</figcaption>" if block.label else ""
-        kind = "bh-matrix bh-gradient" if block.role == "gradient" else "bh-matrix"
-        return (
-            f'<figure><table class="{kind}" role="presentation"><tbody>{rows}</tbody></table>'
-            f"{label}</figure>"
-        )
 
     def strip(self, block: Strip) -> str:
         def ruler(of: Ruler) -> str:
-            marks = "".join(f"<td>{mathml(mark)}</td>" for mark in of.marks)
-            return f'<tr><th scope="row"><code>{escape(of.name)}</code></th>{marks}</tr>'
+            marks = _cells(map(mathml, of.marks))
+            return f'<tr><th scope="row">{self.inline(of.name)}</th>{marks}</tr>'
 
-        cells = "".join(f"<td>{mathml(cell)}</td>" for cell in block.cells)
         return (
             '<div class="bh-scroll"><table class="bh-strip"><tbody>'
             f"{ruler(block.above)}"
-            f'<tr class="bh-memory"><th scope="row">memory</th>{cells}</tr>'
-            f"{ruler(block.below)}</tbody></table></div>"
+            f'<tr class="bh-memory"><th scope="row">memory</th>{_cells(map(mathml, block.cells))}'
+            f"</tr>{ruler(block.below)}</tbody></table></div>"
         )
 
-    def readers(self, block: Readers) -> str:
-        rows = "".join(
-            f"<tr><td>{mathml(row.cell)}</td><td>{self._who(row.readers)}</td>"
-            f"<td>{mathml(row.total)}</td></tr>"
-            for row in block.rows
-        )
-        operand, result = escape(block.operand), escape(block.result)
-        return (
-            f'<div class="bh-scroll"><table><thead><tr><th scope="col">cell of '
-            f'<code>{operand}</code></th><th scope="col">read by these cells of '
-            f'<code>{result}</code></th><th scope="col">so its gradient is</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>"
-        )
+    def lemmas(self, lemmas: Sequence[str]) -> str:
+        items = "".join(f"<li>{mathml(lemma)}</li>" for lemma in lemmas)
+        return f"<ul>{items}</ul>"
 
-    @staticmethod
-    def _who(readers: tuple[str, ...]) -> str:
-        if not readers:
-            return '<span class="bh-empty">nobody</span>'
-        return ", ".join(map(mathml, readers))
-
-    def proof(self, block: Proof) -> str:
-        out = [f"<p>Given {mathml(block.given)}.</p>"]
-        if block.lemmas:
-            items = "".join(f"<li>{mathml(lemma)}</li>" for lemma in block.lemmas)
-            out.append(f"<p>The forward pass guarantees:</p><ul>{items}</ul>")
-        if block.assumptions:
-            where = ", ".join(map(mathml, block.assumptions))
-            out.append(f"<p>In real arithmetic, where {where}:</p>")
-        lines = "".join(
+    def derivation(self, lines: Sequence[ProofLine]) -> str:
+        items = "".join(
             f'<li><div class="bh-formula">{mathml(line.tex, True)}</div>'
-            + (f"through <code>{escape(line.through)}</code>" if line.through else "")
+            + (f"through {self.inline(line.through)}" if line.through else "")
             + "</li>"
-            for line in block.lines
+            for line in lines
         )
-        out.append(f"<ol>{lines}</ol>")
-        out.append(f"<p>So, in terms of what is kept:</p>{self.code(Code(block.statement))}")
-        return "".join(out)
-
-    def section(self, block: Section) -> str:
-        level = min(self.level + 1, 6)
-        inner = _Writer(self.linked, level)
-        return f"<h{level}>{self.spans(block.title)}</h{level}>\n{inner.blocks(block.blocks)}"
+        return f"<ol>{items}</ol>"
 
 
-_BLOCKS: dict[type[Any], Callable[[_Writer, Any], str]] = {
-    Paragraph: _Writer.paragraph,
-    Formula: _Writer.formula,
-    Code: _Writer.code,
-    Table: _Writer.table,
-    Equation: _Writer.equation,
-    Strip: _Writer.strip,
-    Readers: _Writer.readers,
-    Proof: _Writer.proof,
-    Section: _Writer.section,
-}
+def _cells(cells: Iterable[str]) -> str:
+    return "".join(f"<td>{cell}</td>" for cell in cells)
+
+
+def _matrix(block: Matrix) -> str:
+    rows = "".join(f"<tr>{_cells(mathml(cell, True) for cell in row)}</tr>" for row in block.cells)
+    kind = "bh-matrix bh-gradient" if block.role == "gradient" else "bh-matrix"
+    return (
+        f'<figure><table class="{kind}" role="presentation"><tbody>{rows}</tbody></table></figure>'
+    )
+
 
 __all__ = ["STYLE", "anchor", "blocks_html", "fragment", "page"]

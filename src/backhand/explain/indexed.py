@@ -76,7 +76,7 @@ def part(reading: Reading) -> tuple[str, str] | None:
         for node in (*forward, *reading.back):
             _read(reader, node, kept)
         expr = reader.of(target)
-    except (Unreadable, ProgramError):
+    except (Unreadable, ProgramError):  # the algebra's word for 1/0, NaN and too many terms
         return None
     if reading.partial and not expr.terms:
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ProgramError
 from ..longhand import Use
 from ..program.invoke import DTYPE_PARAMS
 from ..program.ir import Node, Value
@@ -91,10 +90,7 @@ def _argument(source: Source, arg: Any, rank: int, pointwise: bool) -> Item | No
         return parse(_value(source.name(arg), arg, rank, pointwise))
     if isinstance(arg, bool) or arg is None or isinstance(arg, (str, tuple)):
         return None
-    try:
-        return parse(number(source, arg))
-    except ProgramError:
-        return None
+    return parse(number(source, arg))
 
 
 def number(source: Source, arg: Any) -> str:

@@ -1,4 +1,4 @@
-"""Operators that only move elements, explained by one rule: ask who read a cell.
+"""Operators that copy elements, explained by one rule: ask who read a cell.
 
 ``y[i] = x[σ(i)]`` means ``dx[j] = Σ dy[i]`` over all ``i`` with ``σ(i) = j``. What σ is for an
 operator is said in the author's names; which cells read which is taken from the executed tiny case.
@@ -29,7 +29,7 @@ MOST_ROWS = 12
 
 
 def reindexing(reading: Reading, tiny: Tiny | None, node: Node) -> list[Block]:
-    """The section on a node that moves elements; none for one that does not."""
+    """The section on a node that copies elements; none for one that does not."""
     move = next((m for m in tiny.moved if m.node is node), None) if tiny is not None else None
     if move is None:
         return []
@@ -37,35 +37,48 @@ def reindexing(reading: Reading, tiny: Tiny | None, node: Node) -> list[Block]:
     operand, result = move.operand, move.result
     x, y = source.name(operand), source.name(result)
     dx, dy = source.gradient_name(operand), source.gradient_name(result)
-    blocks: list[Block] = [
-        para(
-            "Nothing is computed here: every element of ", code(y), " is a copy of an element of ",
-            code(x), ". Whatever way the copies were made, one rule gives the gradient:",
-        ),
-        Formula(RULE, "ask who read cell j, and add up their gradients"),
-    ]  # fmt: skip
+    blocks = [_copies(move, x, y), Formula(RULE, "ask who read cell j, and add up their gradients")]
     here = sigma(source, node)
     if here is not None:
         forward, backward = here
-        blocks.append(para("Here:"))
-        blocks += [Formula(forward), Formula(backward)]
+        blocks += [para("Here:"), Formula(forward), Formula(backward)]
     blocks.append(para(_consequence(move, x, dx, dy)))
     if get_op(node.op).kind == "view" and _one_strip(move):
         blocks += _strip(move, source)
     blocks.append(_readers(move, source))
     blocks += versions(source, node, dx, dy)
-    return [Section(spans("Re-indexing: who reads each cell of ", code(x)), tuple(blocks))]
+    title = "Selection: which cells of " if move.chosen else "Re-indexing: who reads each cell of "
+    ending = " are chosen" if move.chosen else ""
+    return [Section(spans(title, code(x), ending), tuple(blocks))]
+
+
+def _copies(move: Move, x: str, y: str) -> Block:
+    if move.chosen:
+        return para(
+            "Every element of ", code(y), " is a copy of an element of ", code(x), ". The values "
+            "decide which one; a small change of them does not change the choice, so the choice "
+            "itself has no gradient, and what remains is the rule for copies:",
+        )  # fmt: skip
+    return para(
+        "Nothing is computed here: every element of ", code(y), " is a copy of an element of ",
+        code(x), ". Whatever way the copies were made, one rule gives the gradient:",
+    )  # fmt: skip
 
 
 def _consequence(move: Move, x: str, dx: str, dy: str) -> str:
     counts = np.zeros(move.shape, dtype=int)
     for place in move.reads.values():
         counts[place] += 1
-    cells = "Every cell" if (counts == 1).all() else "A cell"
     if (counts == 1).all():
         return (
-            f"{cells} of {x} has exactly one reader, so nothing is added up: {dx} is {dy}, each "
+            f"Every cell of {x} has exactly one reader, so nothing is added up: {dx} is {dy}, each "
             "element moved back to where its value came from."
+        )
+    if move.chosen:
+        often = " (of several, their sum)" if (counts > 1).any() else ""
+        return (
+            f"A cell of {x} that is chosen gets the gradient of the element that it became{often}. "
+            "Changing one of the others a little changes nothing, and its gradient is 0."
         )
     if (counts <= 1).all():
         return (
@@ -77,9 +90,11 @@ def _consequence(move: Move, x: str, dx: str, dy: str) -> str:
             f"Every cell of {x} has several readers, and gets the sum of their gradients: what is "
             "repeated on the way forward is summed on the way back."
         )
+    by_data = any(not v.floating for v in move.node.operands())
+    decided = "Which cells are read, and how often, is decided by the data. " if by_data else ""
     return (
-        f"Which cells are read, and how often, is decided by the data. A cell of {x} that is read "
-        "several times gets the sum of all its readers' gradients; one that nobody reads gets 0."
+        f"{decided}A cell of {x} that is read several times gets the sum of all its readers' "
+        "gradients; one that nobody reads gets 0."
     )
 
 

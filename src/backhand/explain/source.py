@@ -95,6 +95,10 @@ class Source:
         shape = ", ".join(str(self.hint(d)) for d in value.shape)
         return f"[{shape}]" if value.shape else "a scalar"
 
+    def is_empty(self, value: Value) -> bool:
+        """Whether it has no elements in the example."""
+        return 0 in map(self.hint, value.shape)
+
     def hint(self, dim: Dim) -> int:
         return dim.evaluate(self.forward.hints()) if isinstance(dim, Size) else dim
 
@@ -161,6 +165,12 @@ class Reading:
                 found.append(node)
                 reached.update(o.name for o in node.outs)
         return tuple(found)
+
+    @cached_property
+    def empty(self) -> Value | None:
+        """A value without elements that takes part, if there is one."""
+        values = (v for node in self.step.nodes for v in (*node.operands(), *node.outs))
+        return next((v for v in values if self.source.is_empty(v)), None)
 
     @cached_property
     def outputs(self) -> tuple[Value, ...]:

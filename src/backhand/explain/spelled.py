@@ -12,33 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, product
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..program.invoke import dtype_of, invoke
 from ..program.ir import Node, Value
 from ..program.ops import Op, get_op
 from ..program.sizes import Scalar, Size, number_value
 from . import cells as c
 from .cells import Cell, Letter
+from .probe import Cells, Probe, Refused, Spelled, fill, run, tensors_in
 
-MOST_PROBES = 700
 CLOSE = 1e-7
 
-Cells: TypeAlias = "np.ndarray[Any, Any]"
 Spelling = Callable[..., Cell]
-
-
-@dataclass(frozen=True)
-class Spelled:
-    """A tensor and its cells. ``opaque``: the cells are letters that no formula explains."""
-
-    tensor: torch.Tensor
-    cells: Cells
-    opaque: bool = False
 
 
 @dataclass
@@ -68,10 +56,10 @@ class Space:
         for node in nodes:
             op = get_op(node.op)
             args = tuple(self._bound(a) for a in node.args)
-            tensors = tuple(_tensors(args))
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            tensors = tuple(tensors_in(args))
+            with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed)
-                result = invoke(op, tuple(_fill(a) for a in args))
+                result = run(op, tuple(fill(a) for a in args))
             results = tuple(result) if isinstance(result, (tuple, list)) else (result,)
             found = self._cells(op, args, tensors, results) if not op.random else None
             for i, (value, tensor) in enumerate(zip(node.outs, results, strict=True)):
@@ -89,7 +77,7 @@ class Space:
         for one, value in zip(cells.ravel(), tensor.reshape(-1).tolist(), strict=True):
             try:
                 ours = c.evaluate(one, self.at)
-            except (ArithmeticError, ValueError):
+            except (ArithmeticError, ValueError, Refused):  # as of the logarithm of -1
                 return False
             if isinstance(ours, complex) or not math.isclose(
                 ours, value, rel_tol=CLOSE, abs_tol=CLOSE
@@ -139,12 +127,12 @@ class Space:
         found = _moved(floats, result)
         if found is not None:
             return found
-        probe = _Probe(op, args, which)
-        found = probe.multilinear(result)
+        probe = Probe(op, args, which, result.shape)
+        found = probe.multilinear()
         if found is not None:
             return found
         carrying = [i for i, cells in enumerate(known) if any(map(_carries, cells))]
-        return probe.linear(carrying, result) if carrying else None
+        return probe.linear(carrying) if carrying else None
 
 
 GRADIENT = "g"
@@ -176,23 +164,6 @@ def constants(tensor: torch.Tensor) -> Cells:
     return out
 
 
-def _tensors(arg: Any) -> Iterator[Spelled]:
-    if isinstance(arg, Spelled):
-        yield arg
-    elif isinstance(arg, tuple):
-        for item in arg:
-            yield from _tensors(item)
-
-
-def _fill(arg: Any, instead: Mapping[int, torch.Tensor] | None = None) -> Any:
-    """The argument as torch takes it, some tensors replaced (by the identity of theirs)."""
-    if isinstance(arg, Spelled):
-        return (instead or {}).get(id(arg), arg.tensor)
-    if isinstance(arg, tuple):
-        return tuple(_fill(a, instead) for a in arg)
-    return arg
-
-
 def _spread(arg: Any, shape: tuple[int, ...]) -> Cells | None:
     if isinstance(arg, Spelled):
         return np.broadcast_to(arg.cells, shape)
@@ -213,13 +184,13 @@ def _elementwise(spelling: Spelling, args: Sequence[Any], shape: tuple[int, ...]
     for index in np.ndindex(*shape):
         try:
             out[index] = spelling(*(s[index] for s in spread))
-        except (ArithmeticError, TypeError, ValueError):
+        except ArithmeticError:  # a number that is too large, or has no such power
             return None
     return out
 
 
 def _pointwise(args: Sequence[Any], shape: tuple[int, ...]) -> bool:
-    shapes = [tuple(s.tensor.shape) for s in _tensors(tuple(args))]
+    shapes = [tuple(s.tensor.shape) for s in tensors_in(tuple(args))]
     try:
         return tuple(np.broadcast_shapes(*shapes)) == shape
     except ValueError:
@@ -277,162 +248,22 @@ def _function(op: Op, args: Sequence[Any], result: torch.Tensor) -> Cells | None
     def compute(*numbers: float) -> float:
         scalars = iter(torch.tensor(n, dtype=torch.float64) for n in numbers)
 
-        def fill(arg: Any) -> Any:
+        def single(arg: Any) -> Any:
             if isinstance(arg, Spelled):
                 return next(scalars).to(arg.tensor.dtype)
-            return tuple(map(fill, arg)) if isinstance(arg, tuple) else arg
+            return tuple(map(single, arg)) if isinstance(arg, tuple) else arg
 
-        return float(invoke(op, tuple(map(fill, args))))
+        found = run(op, tuple(map(single, args)))
+        if not isinstance(found, torch.Tensor) or found.dim():
+            raise Refused(op.name)
+        return float(found)
 
-    try:
-        tensors = [s.cells for s in _tensors(tuple(args))]
-        shape = tuple(result.shape)
-        spread = [np.broadcast_to(s, shape) for s in tensors]
-        out = np.empty(shape, dtype=object)
-        for index in np.ndindex(*shape):
-            here = [cell(s, index) for s in spread]
-            out[index] = c.call(name, compute, *here)
-            # a kernel that wants more than numbers fails here, and not while it is evaluated
-        if out.size:
-            first = next(iter(np.ndindex(*shape)))
-            numbers = [
-                float(torch.broadcast_to(s.tensor, shape)[first]) for s in _tensors(tuple(args))
-            ]
-            compute(*numbers)
-        return out
-    except (RuntimeError, TypeError, ValueError, IndexError):
-        return None
-
-
-class _Probe:
-    """An operator run on unit vectors, to find the coefficients that it has."""
-
-    def __init__(self, op: Op, args: tuple[Any, ...], which: int) -> None:
-        self.op = op
-        self.args = args
-        self.which = which
-        seen: dict[int, Spelled] = {}
-        for s in _tensors(args):
-            if s.tensor.is_floating_point():
-                seen.setdefault(id(s), s)
-        self.operands = list(seen.values())
-        self.known: dict[tuple[tuple[int, int], ...], torch.Tensor] = {}
-
-    def _run(self, instead: Mapping[int, torch.Tensor]) -> torch.Tensor:
-        with torch.no_grad():
-            result = invoke(self.op, tuple(_fill(a, instead) for a in self.args))
-        found = result[self.which] if isinstance(result, (tuple, list)) else result
-        return torch.as_tensor(found, dtype=torch.float64)
-
-    def _at(self, units: tuple[tuple[int, int], ...]) -> torch.Tensor:
-        """The operands zero but for a one at these (operand, element) places."""
-        found = self.known.get(units)
-        if found is None:
-            instead = {id(s): _zeros(s) for s in self.operands}
-            for k, element in units:
-                instead[id(self.operands[k])].view(-1)[element] = 1
-            found = self.known[units] = self._run(instead)
-        return found
-
-    def multilinear(self, result: torch.Tensor) -> Cells | None:
-        """The output as sums of products, if it is linear in each operand by itself."""
-        sizes = [s.tensor.numel() for s in self.operands]
-        subsets = [u for k in range(len(sizes) + 1) for u in combinations(range(len(sizes)), k)]
-        if sum(math.prod(sizes[k] for k in u) for u in subsets) > MOST_PROBES:
-            return None
-        try:
-            if not self._straight():
-                return None
-            coefficients = self._coefficients(subsets, sizes)
-            if coefficients is None or not self._fits(coefficients):
-                return None
-        except (RuntimeError, TypeError, ValueError, IndexError):
-            return None
-        return self._cells(coefficients, tuple(result.shape))
-
-    def _straight(self) -> bool:
-        """Whether the output moves in a straight line with each operand: a few runs say no."""
-        rng = torch.Generator().manual_seed(0)
-        for s in self.operands:
-            step = torch.randn(tuple(s.tensor.shape), generator=rng, dtype=torch.float64)
-            left, middle, right = (self._run({id(s): s.tensor + 2 * t * step}) for t in (-1, 0, 1))
-            if not torch.allclose(left + right, 2 * middle, rtol=1e-9, atol=1e-9):
-                return False
-        return True
-
-    def _coefficients(
-        self, subsets: Sequence[tuple[int, ...]], sizes: Sequence[int]
-    ) -> dict[tuple[tuple[int, int], ...], torch.Tensor] | None:
-        out: dict[tuple[tuple[int, int], ...], torch.Tensor] = {}
-        for subset in subsets:
-            for elements in product(*(range(sizes[k]) for k in subset)):
-                units = tuple(zip(subset, elements, strict=True))
-                found = torch.zeros((), dtype=torch.float64)
-                for k in range(len(units) + 1):
-                    for some in combinations(units, k):
-                        found = found + (-1) ** (len(units) - k) * self._at(some)
-                if not bool(torch.isfinite(found).all()):
-                    return None
-                found = torch.round(found, decimals=12)
-                if bool((found != 0).any()):
-                    out[units] = found
-        return out
-
-    def _fits(self, coefficients: Mapping[tuple[tuple[int, int], ...], torch.Tensor]) -> bool:
-        """Whether the operator gives the same at points that it was not asked about."""
-        rng = torch.Generator().manual_seed(len(coefficients))
-        for spread in (1.0, 3.0):
-            point = [
-                spread * torch.randn(s.tensor.shape, generator=rng, dtype=torch.float64)
-                for s in self.operands
-            ]
-            theirs = self._run({id(s): p for s, p in zip(self.operands, point, strict=True)})
-            ours = torch.zeros_like(theirs)
-            for units, coefficient in coefficients.items():
-                factor = math.prod(point[k].reshape(-1)[e].item() for k, e in units)
-                ours = ours + coefficient * factor
-            if not torch.allclose(ours, theirs, rtol=1e-9, atol=1e-9):
-                return False
-        return True
-
-    def _cells(
-        self,
-        coefficients: Mapping[tuple[tuple[int, int], ...], torch.Tensor],
-        shape: tuple[int, ...],
-    ) -> Cells:
-        flat = [s.cells.ravel() for s in self.operands]
-        terms: list[list[Cell]] = [[] for _ in range(math.prod(shape))]
-        for units, coefficient in coefficients.items():
-            factor = c.product(*(flat[k][e] for k, e in units)) if units else c.ONE
-            for place, value in enumerate(coefficient.reshape(-1).tolist()):
-                if value:
-                    terms[place].append(c.scaled(factor, value))
-        out = np.empty(shape, dtype=object)
-        for index, found in zip(np.ndindex(*shape), terms, strict=True):
-            out[index] = c.total(*found)
-        return out
-
-    def linear(self, carrying: Sequence[int], result: torch.Tensor) -> Cells | None:
-        """Linear in these operands where the others have the values that they have."""
-        try:
-            operands = [self.operands[k] for k in carrying if k < len(self.operands)]
-            zeros = {id(s): _zeros(s) for s in operands}
-            if bool((self._run(zeros).abs() > 1e-12).any()):
-                return None
-            coefficients: dict[tuple[tuple[int, int], ...], torch.Tensor] = {}
-            for k, s in zip(carrying, operands, strict=True):
-                for element in range(s.tensor.numel()):
-                    one = _zeros(s)
-                    one.view(-1)[element] = 1
-                    coefficients[((k, element),)] = self._run({**zeros, id(s): one})
-        except (RuntimeError, TypeError, ValueError, IndexError):
-            return None
-        return self._cells(coefficients, tuple(result.shape))
-
-
-def _zeros(s: Spelled) -> torch.Tensor:
-    """Zeros of its shape whose elements lie in order: a flat view reaches them."""
-    return torch.zeros(tuple(s.tensor.shape), dtype=s.tensor.dtype)
+    shape = tuple(result.shape)
+    spread = [np.broadcast_to(s.cells, shape) for s in tensors_in(tuple(args))]
+    out = np.empty(shape, dtype=object)
+    for index in np.ndindex(*shape):
+        out[index] = c.call(name, compute, *(cell(s, index) for s in spread))
+    return out
 
 
 def _quotient(a: Cell, b: Cell) -> Cell:
@@ -486,4 +317,4 @@ NAMES = {
     "sinh": r"\sinh", "cosh": r"\cosh", "tan": r"\tan", "abs": r"\operatorname{abs}",
 }  # fmt: skip
 
-__all__ = ["GRADIENT", "Cells", "Space", "Spelled", "cell", "constants", "dtype_of", "lettered"]
+__all__ = ["GRADIENT", "Cells", "Refused", "Space", "Spelled", "cell", "constants", "lettered"]

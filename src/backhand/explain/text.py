@@ -1,42 +1,37 @@
-"""Explanations for the terminal: Unicode mathematics, readable at 80 columns, colour on request."""
+"""Explanations for the terminal: Unicode mathematics, readable at 80 columns."""
 
 from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Sequence
 
 from .blocks import (
-    Block,
     Code,
     Equation,
     Explanation,
     Formula,
     Matrix,
     Paragraph,
-    Proof,
-    Readers,
+    ProofLine,
     Ruler,
     Section,
-    Span,
     Spans,
     Strip,
-    Table,
 )
 from .plain import plain
+from .writer import Writer
 
 WIDTH = 80
-_INDENT = 4
+INDENT = " " * 4
 
 
 def text(explanation: Explanation, width: int = WIDTH) -> str:
     """One explanation as plain text."""
     e = explanation
-    shape = e.shape if e.shape == e.sizes else f"{e.shape} = {e.sizes}"
-    head = f"{e.name}   the gradient of {e.of}, {shape}"
-    lines = [head, "═" * min(width, columns(head)), *_Writer(width).blocks(e.blocks)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    head = f"{e.name}   the gradient of {e.of}, {e.shapes}"
+    made = f"{head}\n{'═' * min(width, columns(head))}\n\n{_Writer(width).blocks(e.blocks)}\n"
+    return "\n".join(line.rstrip() for line in made.split("\n"))
 
 
 def columns(line: str) -> int:
@@ -51,27 +46,35 @@ def _pad(line: str, width: int) -> str:
     return line + " " * (width - columns(line))
 
 
-class _Writer:
-    def __init__(self, width: int, level: int = 0) -> None:
+class _Writer(Writer):
+    within = "\n"
+
+    def __init__(self, width: int) -> None:
+        super().__init__(0)
         self.width = width
-        self.level = level
 
-    def blocks(self, blocks: Iterable[Block]) -> list[str]:
-        out: list[str] = []
-        for block in blocks:
-            out += ["", *_BLOCKS[type(block)](self, block)]
-        return out
+    def escaped(self, text: str) -> str:
+        return text
 
-    @staticmethod
-    def spans(spans: Spans) -> str:
-        return "".join(_Writer.span(s) for s in spans)
+    def strong(self, text: str) -> str:
+        return text
 
-    @staticmethod
-    def span(span: Span) -> str:
-        return plain(span.text) if span.kind == "math" else span.text
+    def inline(self, text: str) -> str:
+        return text
 
-    def paragraph(self, block: Paragraph) -> list[str]:
-        return self.wrapped(self.spans(block.spans))
+    def math(self, tex: str) -> str:
+        return plain(tex)
+
+    def section(self, block: Section) -> str:
+        return f"{self.heading(block.title)}\n{self.deeper().blocks(block.blocks)}"
+
+    def heading(self, title: Spans) -> str:
+        lines = self.wrapped(self.spans(title))
+        rule = "─" if self.level == 0 else "·"
+        return "\n".join([*lines, rule * max(map(columns, lines))])
+
+    def paragraph(self, block: Paragraph) -> str:
+        return "\n".join(self.wrapped(self.spans(block.spans)))
 
     def wrapped(self, line: str, indent: str = "", more: str | None = None) -> list[str]:
         return textwrap.wrap(
@@ -83,32 +86,40 @@ class _Writer:
             break_on_hyphens=False,
         ) or [""]
 
-    def formula(self, block: Formula) -> list[str]:
-        lines = self.wrapped(plain(block.tex), " " * _INDENT, " " * (2 * _INDENT))
+    def displayed(self, tex: str) -> list[str]:
+        return self.wrapped(plain(tex), INDENT, INDENT * 2)
+
+    def formula(self, block: Formula) -> str:
+        lines = self.displayed(block.tex)
         if block.note:
             short = f"{lines[-1]}   ({block.note})"
             if columns(short) <= self.width:
                 lines[-1] = short
             else:
-                lines += self.wrapped(f"({block.note})", " " * _INDENT)
-        return lines
+                lines += self.wrapped(f"({block.note})", INDENT)
+        return "\n".join(lines)
 
-    def code(self, block: Code) -> list[str]:
-        return [" " * _INDENT + line for line in block.text.split("\n")]
+    def code(self, block: Code) -> str:
+        return "\n".join(INDENT + line for line in block.text.split("\n"))
 
-    def table(self, block: Table) -> list[str]:
-        rows = [[self.spans(cell) for cell in row] for row in block.rows]
-        head = [self.spans(cell) for cell in block.head]
-        return self.grid(head, rows)
+    def lemmas(self, lemmas: Sequence[str]) -> str:
+        return "\n".join(line for lemma in lemmas for line in self.displayed(lemma))
 
-    def grid(self, head: list[str], rows: list[list[str]]) -> list[str]:
+    def derivation(self, lines: Sequence[ProofLine]) -> str:
+        out: list[str] = []
+        for line in lines:
+            out += self.displayed(line.tex)
+            if line.through:
+                out += self.wrapped(f"through {line.through}", INDENT * 2, INDENT * 3)
+        return "\n".join(out)
+
+    def grid(self, head: list[str], rows: list[list[str]]) -> str:
         """Aligned columns; where they do not fit, a row's cells below one another."""
         widths = [max(map(columns, column)) for column in zip(head, *rows, strict=True)]
         if sum(widths) + 3 * (len(widths) - 1) + 2 <= self.width:
-            rule = "  " + "   ".join("─" * w for w in widths)
-            out = [self._row(head, widths), rule]
-            return out + [self._row(row, widths) for row in rows]
-        out = []
+            lines = [head, ["─" * w for w in widths], *rows]
+            return "\n".join("  " + "   ".join(map(_pad, line, widths)) for line in lines)
+        out: list[str] = []
         label = max(map(columns, head))
         for row in rows:
             if out:
@@ -116,13 +127,9 @@ class _Writer:
             for name, cell in zip(head, row, strict=True):
                 start = "  " + _pad(name, label) + "   "
                 out += self.wrapped(cell, start, " " * (label + 5))
-        return out
+        return "\n".join(out)
 
-    @staticmethod
-    def _row(cells: list[str], widths: list[int]) -> str:
-        return "  " + "   ".join(_pad(c, w) for c, w in zip(cells, widths, strict=True))
-
-    def equation(self, block: Equation) -> list[str]:
+    def equation(self, block: Equation) -> str:
         """Matrices side by side, signs at half height; below one another where that is too wide."""
         pieces = [self.matrix(p) if isinstance(p, Matrix) else [plain(p)] for p in block.parts]
         out: list[str] = []
@@ -133,13 +140,11 @@ class _Writer:
                 line = []
             line.append(piece)
         out += self._beside(line)
-        if self._wide(line) <= self.width:
-            return out
-        return self._cells(block)
+        return "\n".join(out if self._wide(line) <= self.width else self._cells(block))
 
     @staticmethod
     def _wide(pieces: list[list[str]]) -> int:
-        return _INDENT + sum(max(map(columns, p)) for p in pieces) + 2 * (len(pieces) - 1)
+        return len(INDENT) + sum(max(map(columns, p)) for p in pieces) + 2 * (len(pieces) - 1)
 
     def _beside(self, pieces: list[list[str]]) -> list[str]:
         height = max(len(p) for p in pieces)
@@ -149,7 +154,7 @@ class _Writer:
             width = max(map(columns, piece))
             lines = [""] * above + piece + [""] * (height - above - len(piece))
             tall.append([_pad(line, width) for line in lines])
-        return [" " * _INDENT + "  ".join(row).rstrip() for row in zip(*tall, strict=True)]
+        return [INDENT + "  ".join(row).rstrip() for row in zip(*tall, strict=True)]
 
     def matrix(self, block: Matrix) -> list[str]:
         cells = [[plain(cell) for cell in row] for row in block.cells]
@@ -167,15 +172,15 @@ class _Writer:
         out: list[str] = []
         for part in block.parts:
             if not isinstance(part, Matrix):
-                out.append(" " * _INDENT + plain(part))
+                out.append(INDENT + plain(part))
                 continue
             for i, row in enumerate(part.cells, 1):
                 for j, cell in enumerate(row, 1):
-                    start = f"{' ' * _INDENT}[{i}, {j}]  "
+                    start = f"{INDENT}[{i}, {j}]  "
                     out += self.wrapped(plain(cell), start, " " * len(start))
         return out
 
-    def strip(self, block: Strip) -> list[str]:
+    def strip(self, block: Strip) -> str:
         names = [block.above.name, "memory", block.below.name]
         label = max(map(columns, names))
         cells = [plain(c) for c in block.cells]
@@ -183,7 +188,7 @@ class _Writer:
             [plain(m).replace(", ", ",") for m in r.marks] for r in (block.above, block.below)
         ]
         widths = [max(map(columns, c)) for c in zip(cells, *rulers, strict=True)]
-        room = max(1, (self.width - label - _INDENT) // (max(widths) + 3))
+        room = max(1, (self.width - label - len(INDENT)) // (max(widths) + 3))
         out: list[str] = []
         for start in range(0, len(cells), room):
             part = slice(start, start + room)
@@ -198,55 +203,12 @@ class _Writer:
                 " " * (label + 2) + "└" + "┴".join("─" * (k + 2) for k in w) + "┘",
                 self._ruled(block.below, rulers[1][part], w, label),
             ]  # fmt: skip
-        return out
+        return "\n".join(out)
 
     @staticmethod
     def _ruled(ruler: Ruler, marks: list[str], widths: list[int], label: int) -> str:
         shown = " ".join(f" {_pad(m, k)} " for m, k in zip(marks, widths, strict=True))
         return f"{_pad(ruler.name, label)}   {shown}"
 
-    def readers(self, block: Readers) -> list[str]:
-        head = [f"cell of {block.operand}", f"read by, in {block.result}", "so its gradient is"]
-        rows = [
-            [plain(r.cell), ", ".join(map(plain, r.readers)) or "nobody", plain(r.total)]
-            for r in block.rows
-        ]
-        return self.grid(head, rows)
-
-    def proof(self, block: Proof) -> list[str]:
-        out = self.wrapped(f"Given {plain(block.given)}.")
-        indent = " " * _INDENT
-        if block.lemmas:
-            out.append("The forward pass guarantees:")
-            for lemma in block.lemmas:
-                out += self.wrapped(plain(lemma), indent, indent * 2)
-        if block.assumptions:
-            where = ", ".join(map(plain, block.assumptions))
-            out += self.wrapped(f"In real arithmetic, where {where}:")
-        for line in block.lines:
-            out += self.wrapped(plain(line.tex), indent, indent * 2)
-            if line.through:
-                out += self.wrapped(f"through {line.through}", indent * 2, indent * 3)
-        return [*out, "So, in terms of what is kept:", *self.code(Code(block.statement))]
-
-    def section(self, block: Section) -> list[str]:
-        title = self.wrapped(self.spans(block.title))
-        line = "─" if self.level == 0 else "·"
-        inner = _Writer(self.width, self.level + 1)
-        rule = line * max(map(columns, title))
-        return [*title, rule, *inner.blocks(block.blocks)[1:]]
-
-
-_BLOCKS: dict[type[Any], Callable[[_Writer, Any], list[str]]] = {
-    Paragraph: _Writer.paragraph,
-    Formula: _Writer.formula,
-    Code: _Writer.code,
-    Table: _Writer.table,
-    Equation: _Writer.equation,
-    Strip: _Writer.strip,
-    Readers: _Writer.readers,
-    Proof: _Writer.proof,
-    Section: _Writer.section,
-}
 
 __all__ = ["WIDTH", "text"]

@@ -10,25 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
-from ..errors import ProgramError
 from ..program.invoke import dtype_of
 from ..program.ir import Node, Value, values_in
+from ..program.ops import get_op
 from ..program.sizes import Dim, Scalar, Size
 from . import cells as c
 from .cells import Letter
 from .source import Reading, cone
-from .spelled import GRADIENT, Cells, Space, cell
+from .spelled import GRADIENT, Cells, Refused, Space, cell
 
 LARGEST = 40  # cells of one tensor
 MOST = 120  # cells of all tensors of a statement
 OPERANDS = "xwbcamqrst"
 # Numbers that are easily told apart; what is added makes every one of them different.
 _NUMBERS = (0.5, -1.2, 2.0, 1.5, -0.8, 0.3, -1.7, 0.9, 1.1, -0.4, 2.5, -2.1, 0.7, 1.9, -1.4, 0.2)
+Place: TypeAlias = tuple[int, ...]
 _KINDS = ("any", "positive", "open", "above", "definite")
 
 
@@ -74,18 +75,25 @@ class Tiny:
 
 @dataclass(frozen=True)
 class Move:
-    """A node of the statement that only moves elements: which cell each result cell reads."""
+    """A node of the statement that copies elements: which cell each result cell reads.
+
+    ``chosen`` says that the elements' values decide which of them are copied, as in a maximum.
+    """
 
     node: Node
     operand: Value
     result: Value
     shape: tuple[int, ...]
-    reads: Mapping[tuple[int, ...], tuple[int, ...]]
+    reads: Mapping[Place, Place]
     result_shape: tuple[int, ...]
+    chosen: bool
 
 
 def tiny_case(reading: Reading) -> Tiny | None:
-    """The tiny case of a reading; ``None`` if it is too large, or runs at no such sizes."""
+    """The tiny case of a reading.
+
+    ``None`` if it is too large, if something in it has no elements, or if it runs at no such sizes.
+    """
     found, key = reading.source.found, (reading.value.name, id(reading.step))
     if key not in found:
         found[key] = _tiny_case(reading)
@@ -94,7 +102,7 @@ def tiny_case(reading: Reading) -> Tiny | None:
 
 
 def _tiny_case(reading: Reading) -> Tiny | None:
-    if reading.target is None or not reading.outputs:
+    if reading.target is None or not reading.outputs or reading.empty is not None:
         return None
     integers = any(not v.floating for node in reading.step.nodes for v in node.operands())
     tried: list[dict[str, int]] = []
@@ -106,7 +114,7 @@ def _tiny_case(reading: Reading) -> Tiny | None:
             for kind in _KINDS:
                 try:
                     found = _Case(reading, sizes, kind, rows).run()
-                except (ProgramError, RuntimeError, IndexError, ValueError, TypeError):
+                except Refused:
                     continue  # torch does not take these sizes, indices or numbers
                 if found is not None:
                     return found
@@ -186,7 +194,7 @@ def _fits(reading: Reading, sizes: Mapping[str, int]) -> bool:
     values = {v.name: v for node in nodes for v in (*node.operands(), *node.outs)}
     counts = [_count(v.shape, sizes) for v in values.values() if v.dtype != "none"]
     ends = _count(reading.value.shape, sizes) + sum(_count(o.shape, sizes) for o in reading.outputs)
-    return max(counts, default=0) <= LARGEST and ends <= MOST
+    return min(counts, default=1) > 0 and max(counts, default=0) <= LARGEST and ends <= MOST
 
 
 class _Case:
@@ -231,7 +239,7 @@ class _Case:
         if not bool(torch.isfinite(done.tensor).all()):
             return None
         if done.opaque:
-            raise ProgramError("no formula in letters")
+            return None  # no formula in letters
         if not all(bool(torch.isfinite(t.numbers).all()) for t in named):
             return None
         cells, numbers = self._whole(done.cells, done.tensor)
@@ -340,31 +348,44 @@ class _Case:
         return [o for node in nodes.values() for o in node.outs[:1]]
 
     def _moves(self, forward: Sequence[Node]) -> Iterator[Move]:
+        """The nodes on the way that copy elements of one operand, and compute nothing.
+
+        An elementwise operator is none of them, even where every element of its result is one of
+        its operand's: a relu lets each element through at its own place.
+        """
         path = {id(node) for node in self.reading.path}
         for node in forward:
-            operand = next((v for v in node.operands() if v.floating), None)
-            if id(node) not in path or operand is None or len(node.outs) < 1:
+            operands = [v for v in node.operands() if v.floating]
+            elementwise = get_op(node.op).kind in ("elementwise", "gradient")
+            if id(node) not in path or elementwise or len({v.name for v in operands}) != 1:
                 continue
-            result = node.outs[0]
-            space = Space(self.sizes)
-            space.values = dict(self.space.values)
-            known = self.space.values[operand.name]
-            space.give(operand.name, known.tensor, "x")
-            others = [v for v in node.operands() if v.floating and v.name != operand.name]
-            if others:
+            (operand, *_), result = operands, node.outs[0]
+            numbers = self.space.values[operand.name].tensor
+            reads = self._copied(node, operand, numbers)
+            if reads is None:
                 continue
-            space.run([node])
-            found = space.values[result.name]
-            reads = _reads(found.cells)
-            if reads is None or found.opaque:
-                continue
-            shape = tuple(known.tensor.shape)
-            yield Move(node, operand, result, shape, reads, tuple(found.tensor.shape))
+            # with the order of the values turned around, a choice among them is another one
+            chosen = get_op(node.op).kind == "reduction" or (
+                all(v.floating for v in node.operands())
+                and self._copied(node, operand, -numbers) != reads
+            )
+            shapes = tuple(numbers.shape), self._shape(result)
+            yield Move(node, operand, result, shapes[0], reads, shapes[1], chosen)
+
+    def _copied(
+        self, node: Node, operand: Value, numbers: torch.Tensor
+    ) -> dict[Place, Place] | None:
+        """Which cell of an operand each cell of a node's result is, if all of them are copies."""
+        space = Space(self.sizes, dict(self.space.values))
+        space.give(operand.name, numbers, "x")
+        space.run([node])
+        found = space.values[node.outs[0].name]
+        return None if found.opaque else _reads(found.cells)
 
 
-def _reads(cells: Cells) -> dict[tuple[int, ...], tuple[int, ...]] | None:
-    """Which cell each cell is a copy of, or ``None`` if one of them is not a copy."""
-    out: dict[tuple[int, ...], tuple[int, ...]] = {}
+def _reads(cells: Cells) -> dict[Place, Place] | None:
+    """Which cell each cell is a copy of (zeros of none); ``None`` if one of them is not a copy."""
+    out: dict[Place, Place] = {}
     for index in np.ndindex(*cells.shape):
         one = cell(cells, index)
         if not one.terms:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..program.ops import get_op
-from .blocks import Block, Equation, Formula, Matrix, Section, Span, code, math, para, spans
+from .blocks import Block, Equation, Formula, Matrix, Role, Section, Span, code, math, para, spans
 from .cells import number_tex, tex
 from .notation import texname
 from .source import Reading
@@ -22,20 +22,19 @@ DECIMALS = 3
 def written_out(reading: Reading, tiny: Tiny | None, numbers: bool) -> list[Block]:
     """The section with the tiny case; a sentence where there is none."""
     if tiny is None:
-        return [
-            para(
-                "A tiny case is not written out: the sizes in this code are numbers, too large for "
-                "little matrices."
-            )
-        ]
+        why = spans("the sizes in this code are numbers, too large for little matrices.")
+        if reading.empty is not None:
+            why = spans(code(reading.source.name(reading.empty)), " has no elements.")
+        return [para("A tiny case is not written out: ", *why)]
     blocks: list[Block] = [_letters(tiny), *_integers(tiny)]
     blocks += _forward(tiny)
     blocks += _broadcast(reading, tiny)
-    blocks += _backward(tiny)
+    blocks += _backward(reading, tiny)
     if numbers:
         blocks += _numbers(tiny)
-    shape = " × ".join(map(str, tiny.target.cells.shape)) or "a single number"
-    title = spans("Written out, for ", code(tiny.target.name), f" of {shape}")
+    shape = " × ".join(map(str, tiny.target.cells.shape))
+    which = f" of {shape}" if shape else ", a single number"
+    title = spans("Written out, for ", code(tiny.target.name), which)
     return [Section(title, tuple(blocks))]
 
 
@@ -82,19 +81,22 @@ def _broadcast(reading: Reading, tiny: Tiny) -> list[Block]:
     ]
 
 
-def _backward(tiny: Tiny) -> list[Block]:
+def _backward(reading: Reading, tiny: Tiny) -> list[Block]:
     out: list[Block] = []
+    moved = {id(move.node) for move in tiny.moved if not move.chosen}
+    # of a copy the local gradient is 1 everywhere, which says nothing
+    local = None if moved.issuperset(map(id, reading.path)) else tiny.local
     x, d = tiny.target.letter, rf"d{tiny.target.letter}"
     stretched = tiny.piece.shape != tiny.gradient.shape
-    if tiny.local is not None:
+    if local is not None:
         head = rf"\frac{{\partial y}}{{\partial {x}}} ="
         out.append(para("The local gradient, cell by cell:"))
-        out += shown(head, tiny.local, "value", r"\partial")
+        out += shown(head, local, "value", r"\partial")
     if stretched:
         out.append(para("Times the upstream:"))
         out += shown("", tiny.piece, "gradient", d)
         out.append(para("Summed over what was stretched:"))
-    elif tiny.local is not None:
+    elif local is not None:
         out.append(para("Times the upstream:"))
     else:
         out.append(para("What comes back to each cell:"))
@@ -103,50 +105,48 @@ def _backward(tiny: Tiny) -> list[Block]:
 
 
 def _numbers(tiny: Tiny) -> list[Block]:
-    blocks: list[Block] = []
-    parts: list[Matrix | str] = []
-    for tensor in tiny.operands:
-        parts += [f"{tensor.letter} =", Matrix(_rows(tensor.numbers))]
-    blocks.append(Equation(tuple(parts)))
-    for role, tensors in (("value", tiny.outputs), ("gradient", tiny.upstreams)):
-        some: list[Matrix | str] = []
-        for tensor in tensors:
-            grid = _rows(tensor.numbers)
-            some += [
-                f"{tensor.letter} =",
-                Matrix(grid, "", "value" if role == "value" else "gradient"),
-            ]
-        if some:
-            blocks.append(Equation(tuple(some)))
     found = torch.tensor(at(tiny, tiny.gradient))
-    result = Matrix(_rows(found), "", "gradient")
-    blocks.append(Equation((rf"d{tiny.target.letter} =", result)))
-    return [Section(spans("With numbers"), tuple(blocks))]
+    operands = [(tensor.letter, tensor.numbers) for tensor in tiny.operands]
+    outputs = [(tensor.letter, tensor.numbers) for tensor in tiny.outputs]
+    upstreams = [(tensor.letter, tensor.numbers) for tensor in tiny.upstreams]
+    lines = (
+        _numbered(operands, "value"),
+        _numbered(outputs, "value"),
+        _numbered(upstreams, "gradient"),
+        _numbered([(f"d{tiny.target.letter}", found)], "gradient"),
+    )
+    return [Section(spans("With numbers"), tuple(line for line in lines if line.parts))]
 
 
-def _rows(numbers: torch.Tensor) -> tuple[tuple[str, ...], ...]:
-    grid = numbers.reshape(-1, numbers.shape[-1]) if numbers.dim() else numbers.reshape(1, 1)
-    return tuple(tuple(number_tex(round(v, DECIMALS) + 0.0) for v in row) for row in grid.tolist())
+def _numbered(tensors: Sequence[tuple[str, torch.Tensor]], role: Role) -> Equation:
+    parts: list[Matrix | str] = []
+    for letter, numbers in tensors:
+        rounded = [number_tex(round(v, DECIMALS) + 0.0) for v in numbers.reshape(-1).tolist()]
+        if not numbers.dim():
+            parts += [f"{letter} = {rounded[0]}"]
+            continue
+        columns = numbers.shape[-1]
+        rows = (rounded[k : k + columns] for k in range(0, len(rounded), columns))
+        parts += [f"{letter} =", Matrix(tuple(map(tuple, rows)), role)]
+    return Equation(tuple(parts))
 
 
 def matrix_shape(cells: Cells) -> tuple[int, int]:
     if cells.ndim == 0:
         return 1, 1
     last = cells.shape[-1]
-    return (cells.size // last if last else 0), last
+    return cells.size // last, last
 
 
-def matrix(cells: Cells, role: str = "value") -> Matrix:
+def matrix(cells: Cells, role: Role = "value") -> Matrix:
     """Cells as a little matrix; the axes before the last one run down the rows."""
     grid = cells.reshape(matrix_shape(cells))
     rows = tuple(tuple(tex(c) for c in row) for row in grid.tolist())
-    return Matrix(rows, "", "gradient" if role == "gradient" else "value")
+    return Matrix(rows, role)
 
 
-def shown(head: str, cells: Cells, role: str, letter: str) -> list[Block]:
+def shown(head: str, cells: Cells, role: Role, letter: str) -> list[Block]:
     """A matrix with what it is in front of it; cell by cell where it would be too wide."""
-    if cells.size == 0:
-        return [para("There are no elements.")]
     if cells.ndim == 0:
         return [Formula(f"{head} {tex(cell(cells, ()))}".strip())]
     rows, columns = matrix_shape(cells)

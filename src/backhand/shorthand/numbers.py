@@ -22,6 +22,8 @@ def split(c: co.Coefficient) -> tuple[list[Any], list[Any], list[Any]]:
     top, bottom = sympy.fraction(sympy.together(c))
     number, top = top.as_coeff_Mul()
     below, bottom = bottom.as_coeff_Mul()
+    if not (number.is_Rational and below.is_Rational):  # 1/n where there are no elements
+        raise NotWorthwhile(f"the coefficient {c}")
     value = sympy.Rational(number) / sympy.Rational(below)
     lead: list[Any] = []
     under: list[Any] = []
