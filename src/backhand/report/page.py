@@ -24,7 +24,7 @@ from ..checking.table import difference_text, summary
 from ..explain import Explanation
 from ..explain.html import STYLE as EXPLAIN_STYLE
 from ..explain.html import anchor, blocks_html, fragment
-from ..explain.mathml import mathml
+from ..explain.mathml import wrapping
 from ..output import clean, write_file
 from ..program.cost import comparison, cost
 from .code import Passes, place
@@ -217,7 +217,7 @@ def _environment() -> Environment:
     )
     made.filters["anchor"] = anchor
     made.filters["prose"] = _prose
-    made.filters["formula"] = lambda tex: Markup(mathml(tex, True))
+    made.filters["formula"] = lambda tex: Markup(wrapping(tex))
     made.filters["blocks"] = lambda blocks, level: Markup(blocks_html(blocks, level))
     return made
 
