@@ -80,7 +80,8 @@ STYLE = f"""
 .bh-graph a:hover rect, .bh-graph a:focus rect {{ stroke: var(--bh-focus); stroke-width: 3;
   stroke-dasharray: none; }}
 {_FLOWS}
-.bh-legend {{ display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0;
+.bh-legend {{ display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none;
+  align-items: center; padding: 0;
   margin: .5rem 0; font-size: .85rem; }}
 .bh-legend svg {{ vertical-align: middle; margin-right: .35rem; }}
 @media print {{ .bh-graph-box {{ max-height: none; overflow: visible; border: 0; }}
@@ -97,6 +98,8 @@ def graph(
 ) -> str:
     """The forward program as an HTML ``<figure>``: the picture, its legend, its text.
 
+    ``program`` is the forward pass as captured (``bp.captured.program``): its names are the
+    author's, and values without one are seen through.
     ``gradients`` has the numbers of each gradient by its value's printed name (``logits``);
     ``labels`` the gradient's own name for every value whose explanation is on the page (``dlogits``
     for ``logits``, which is the default): its box links to ``#anchor(label)``. Boxes have
@@ -169,9 +172,9 @@ def _picture(part: Flow, scale: _Scale, title: str) -> str:
     widths = {name: _width(box) for name, box in part.boxes.items()}
     layout = laid_out(widths, list(part.arrows), HEIGHT, GAP)
     width, height = layout.width + 2 * MARGIN, layout.height + 2 * MARGIN
-    edges = [
-        _edge(part, (a, b), rms, layout.lines[a, b], scale) for (a, b), rms in part.arrows.items()
-    ]
+    # lines from one box lie on one another: the widest is drawn last
+    arrows = sorted(part.arrows.items(), key=lambda arrow: scale.width(arrow[1]))
+    edges = [_edge(part, edge, rms, layout.lines[edge], scale) for edge, rms in arrows]
     nodes = [
         _node(box, layout.boxes[name], widths[name], scale) for name, box in part.boxes.items()
     ]
