@@ -178,7 +178,7 @@ def _places(
         """Lines that pass are straight before all else; what nothing leads to stands aside."""
         if isinstance(item, tuple) and isinstance(other, tuple):
             return 8.0
-        return 1.0 if above[item] and above[other] else 0.1
+        return 1.0 if above[item] and above[other] else 0.01
 
     for sweep in range(2 * SWEEPS):
         down = sweep % 2 == 0
@@ -189,7 +189,7 @@ def _places(
             for item in layer:
                 joined = [*(above[item] if down or last else ()),
                           *(below[item] if not down or last else ())]  # fmt: skip
-                parts = [(pull(item, other), x[other]) for other in joined] or [(0.01, x[item])]
+                parts = [(pull(item, other), x[other]) for other in joined] or [(0.001, x[item])]
                 weight = sum(w for w, _ in parts)
                 wanted.append(sum(w * at for w, at in parts) / weight)
                 weights.append(weight)
