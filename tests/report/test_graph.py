@@ -103,15 +103,19 @@ def test_an_arrow_carries_the_gradient_of_its_reader(html: str) -> None:
     assert "upstream" not in said(found["y", "loss"])
     assert said(found["h", "z"]).endswith("the upstream has root mean square 0.02")
     # a gradient of zeros or without a number has no level, and says so
-    assert "bh-odd" in boxes(html)["w"].attrib["class"]
+    assert "bh-zero" in boxes(html)["w"].attrib["class"]
+    assert "bh-broken" in boxes(html)["x"].attrib["class"]
     assert said(boxes(html)["w"]).endswith(": 0") and said(boxes(html)["x"]).endswith(": NaN")
 
 
 def test_the_legend_has_numbers(html: str) -> None:
     legend = re.sub(r"<sup>(.*?)</sup>", r"^\1", html[html.index("bh-legend") :])
     texts = re.sub(r"<[^>]*>", " ", legend)
-    for words in ("10^0 to 10^1", "10^−2 to 10^−1", "10^−3 to 10^−2", "below 10^−5", "no gradient"):
-        assert words in texts
+    for level in ("10^0 to 10^1", "10^−2 to 10^−1", "10^−3 to 10^−2", "below 10^−5"):
+        assert level in texts
+    for state in ("zero everywhere", "NaN or infinite", "no gradient"):
+        assert state in texts
+    assert "10^−4" not in texts  # only what occurs
 
 
 def test_the_picture_in_words(html: str) -> None:

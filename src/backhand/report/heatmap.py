@@ -65,6 +65,7 @@ STYLE = f"""
 .bh-chequer {{ display: inline-block; width: .8em; height: .8em; border: 1px solid #888;
   print-color-adjust: exact; -webkit-print-color-adjust: exact;
   background: conic-gradient(#000 25%, #fff 0 50%, #000 0 75%, #fff 0) 0 0/.4em .4em; }}
+@media print {{ .bh-heatmap {{ break-inside: avoid; }} }}
 .bh-number {{ font: 1.6rem/1.4 ui-monospace, monospace; margin: 0; }}
 """
 
