@@ -111,6 +111,14 @@ def test_the_mean_of_a_block_is_that_of_its_entries() -> None:
     assert len(np.unique(seen.reshape(-1, 4), axis=0)) == 1
 
 
+def test_means_of_integers_are_labelled_as_what_they_are() -> None:
+    """Blocks of 2 entries: all of their means are 0.5 or 1.5."""
+    entries = torch.arange(2 * COLUMNS) % 2 + (torch.arange(2 * COLUMNS) > COLUMNS)
+    labels = re.findall(r"%\">(.*?)</span>", figure(entries, "value"))
+    assert labels == ["0.5", "1.5"]
+    assert re.findall(r"%\">(.*?)</span>", figure(entries[:COLUMNS] * 7, "value")) == ["0", "7"]
+
+
 def test_more_axes_are_tiles() -> None:
     x = torch.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
     seen = pixels(figure(x, "value"))

@@ -119,7 +119,9 @@ def _picture(
         f'<img src="{picture.png}" alt="{escape(alt)}" width="{width}" height="{height}">'
         f'<span class="bh-across">{escape(labels[1])}</span></div>'
     )
-    scale = _scale(tensor.dtype, *picture.scale, kind) if finite.size else ""
+    # a mean of integers is none
+    dtype = tensor.dtype if _blocks(array) == (1, 1) else torch.float64
+    scale = _scale(dtype, *picture.scale, kind) if finite.size else ""
     notes = [escape(seen), *_notes(tensor, array, axes, kind)]
     return _figure(plot + scale, f"{what}, {escape(shape)}. {' '.join(notes)}")
 
@@ -173,15 +175,12 @@ def _range(dtype: torch.dtype, finite: Array, low: float, high: float) -> str:
 
 def _extremes(array: Array, low: float, high: float) -> str:
     """Where the extremes are, for those who do not see them."""
-    if low == high:
+    if low == high or not np.isfinite(array).all():
         return ""
     places = [
-        ", ".join(str(k) for k in np.unravel_index(int(find(array)), array.shape))
-        for find in (np.nanargmin, np.nanargmax)
-        if np.isfinite(array).all()
+        ", ".join(str(k) for k in np.unravel_index(int(at), array.shape))
+        for at in (array.argmin(), array.argmax())
     ]
-    if not places:
-        return ""
     return f" The smallest is at [{places[0]}], the largest at [{places[1]}]."
 
 
@@ -209,6 +208,14 @@ def _scale(dtype: torch.dtype, low: float, high: float, kind: Kind) -> str:
 _PLACES = {0.0: "bh-low", 0.25: "bh-quarter", 0.75: "bh-quarter", 1.0: "bh-high"}
 
 
+def _blocks(array: Array) -> tuple[int, int]:
+    """How many entries a cell stands for, down and across."""
+    fold = folding(array.shape)
+    if fold.beside:  # tiles lie beside one another only where all entries have room
+        return 1, 1
+    return block([prod(array.shape[k] for k in along) for along in (fold.down, fold.across)])
+
+
 def _notes(tensor: torch.Tensor, array: Array, axes: Sequence[str], kind: Kind) -> list[str]:
     """What is to be known about the picture: HTML sentences."""
     notes = []
@@ -217,8 +224,7 @@ def _notes(tensor: torch.Tensor, array: Array, axes: Sequence[str], kind: Kind) 
     fold = folding(array.shape)
     if fold.tiles:
         notes.append(_tiles(axes, array.shape))
-    flat = [prod(array.shape[k] for k in along) for along in (fold.down, fold.across)]
-    rows, columns = block(flat)
+    rows, columns = _blocks(array)
     if (rows, columns) != (1, 1):
         entries = f"{rows} × {columns}" if array.ndim > 1 else str(columns)
         how = (
