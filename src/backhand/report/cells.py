@@ -11,7 +11,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import ceil, prod
+from math import ceil, log, prod
 
 import matplotlib
 import numpy as np
@@ -33,35 +33,62 @@ BLACK, WHITE, GAP = LEVELS, LEVELS + 1, LEVELS + 2
 
 @dataclass(frozen=True)
 class Folded:
-    """The axes that lie in each direction of a picture; with ``tiles`` they repeat a tile."""
+    """The axes that lie in each direction of a picture.
+
+    With ``tiles`` they repeat a tile, the last two axes. ``beside`` is not 0 where the tiles of one
+    axis are laid out as words on a page: so many in a row.
+    """
 
     down: tuple[int, ...]
     across: tuple[int, ...]
     tiles: bool = False
+    beside: int = 0
 
 
-def folding(rank: int) -> Folded:
-    """Which axes of a tensor go down a picture, and which go across.
+def folding(shape: Sequence[int]) -> Folded:
+    """How a tensor of this shape is laid out.
 
-    >>> folding(2)
-    Folded(down=(0,), across=(1,), tiles=False)
-    >>> folding(4)  # the maps of attention: examples down, heads across, each tile a map
-    Folded(down=(0, 2), across=(1, 3), tiles=True)
+    >>> folding((32, 27))
+    Folded(down=(0,), across=(1,), tiles=False, beside=0)
+    >>> folding((2, 4, 6, 6))  # maps of attention: examples down, heads across, each tile a map
+    Folded(down=(0, 2), across=(1, 3), tiles=True, beside=0)
+    >>> folding((32, 3, 10)).beside  # 8 rows of 4 tiles
+    4
     """
+    rank = len(shape)
     if rank < 3:
         return Folded(tuple(range(rank - 1)), tuple(range(rank))[-1:])
     *leading, row, column = range(rank)
-    beside = leading[1:][-1:]  # a third axis is stacked; of more the last goes to the right
-    return Folded((*leading[: len(leading) - len(beside)], row), (*beside, column), tiles=True)
+    if rank == 3:
+        return Folded((0, 1), (2,), tiles=True, beside=_beside(*shape))
+    return Folded((*leading[:-1], row), (leading[-1], column), tiles=True)
+
+
+def _beside(count: int, height: int, width: int) -> int:
+    """How many tiles in a row make a picture that is somewhat wider than high; 0: one is best."""
+    best, least = 0, abs(log(1.4 * count * height / width))
+    for beside in range(2, count + 1):
+        rows, columns = ceil(count / beside) * height, beside * width
+        if rows <= ROWS and columns <= COLUMNS and abs(log(1.4 * rows / columns)) < least:
+            best, least = beside, abs(log(1.4 * rows / columns))
+    return best
 
 
 def folded(array: Array) -> tuple[Array, tuple[int, int]]:
-    """The entries in two axes, and the size of a tile (the whole, if there are no tiles)."""
-    fold = folding(array.ndim)
-    rows, columns = (prod(array.shape[k] for k in axes) for axes in (fold.down, fold.across))
-    flat = array.transpose(*fold.down, *fold.across).reshape(rows, columns)
-    tile = array.shape[-2:] if fold.tiles else flat.shape
-    return flat, (tile[0], tile[1])
+    """The entries in two axes, and the size of a tile (the whole, if there are no tiles).
+
+    Where the last row of tiles is not full, it is filled with zeros.
+    """
+    fold, tile = folding(array.shape), array.shape[-2:]
+    if fold.beside:
+        full = ceil(len(array) / fold.beside) * fold.beside
+        array = np.pad(array, ((0, full - len(array)), (0, 0), (0, 0)))
+        array = array.reshape(-1, fold.beside, *tile).transpose(0, 2, 1, 3)
+        flat = array.reshape(array.shape[0] * tile[0], -1)
+    else:
+        rows, columns = (prod(array.shape[k] for k in axes) for axes in (fold.down, fold.across))
+        flat = array.transpose(*fold.down, *fold.across).reshape(rows, columns)
+    return flat, (tile[0], tile[1]) if fold.tiles else flat.shape
 
 
 def block(shape: Sequence[int]) -> tuple[int, int]:
@@ -115,14 +142,17 @@ def drawn(array: Array, kind: str) -> Picture:
     What is not finite is a chequer of black and white, for which every cell has four pixels.
     """
     flat, tile = folded(array)
+    there, _ = folded(np.ones(array.shape, bool))
     finite = np.isfinite(flat)
     # halves, because the distance of two numbers may be more than a float can hold
     seen = reduced(np.where(finite, flat, flat.dtype.type(0)) / 2, kind)
     broken = reduced(~finite, kind)
-    sound = seen[~broken]
+    there = reduced(there, kind)
+    sound = seen[~broken & there]
     low, high = (float(sound.min()), float(sound.max())) if sound.size else (0.0, 0.0)
     share = _along_scale(seen, low, high, kind)
     cells = np.rint(np.clip(share, 0, 1) * (LEVELS - 1)).astype(np.uint8)
+    cells[~there] = GAP
     if block(flat.shape) == (1, 1):
         cells, broken = (_spaced(a, tile, fill) for a, fill in ((cells, GAP), (broken, False)))
     down, across = cells.shape

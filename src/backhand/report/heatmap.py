@@ -27,8 +27,15 @@ Kind = Literal["value", "gradient"]
 # On the screen, in CSS pixels: at most for the picture and for one cell, at least for a picture.
 HEIGHT, WIDTH, CELL, LEAST = 320, 576, 14, 22
 
+# What a page says once, near the first of its heatmaps.
+NOTE = (
+    "Values have one colour map, from the smallest to the largest number. Gradients are blue below "
+    "zero, red above it and grey at zero, as far to either side; their colours go by the square "
+    "root of the magnitude, so that small entries are seen beside large ones."
+)
+
 STYLE = f"""
-.bh-heatmap {{ margin: .75rem 1.5rem .75rem 0; display: inline-block; max-width: 100%;
+.bh-heatmap {{ margin: .75rem 0; display: inline-block; max-width: 100%;
   vertical-align: top; }}
 .bh-heatmap figcaption {{ font-size: .85rem; line-height: 1.45; max-width: 36rem;
   margin-top: .35rem; }}
@@ -40,7 +47,7 @@ STYLE = f"""
 .bh-plot span {{ opacity: .85; text-align: center; }}
 .bh-down {{ writing-mode: vertical-rl; transform: rotate(180deg); }}
 .bh-across {{ grid-column: 2; }}
-.bh-scale {{ position: relative; height: 2.1rem; width: 22rem; max-width: 100%;
+.bh-scale {{ position: relative; height: 2.1rem; width: 26rem; max-width: 100%;
   font: .8rem/1 ui-monospace, monospace; margin-top: .5rem; }}
 .bh-scale::before {{ content: ""; display: block; height: .7rem; border: 1px solid #888;
   box-sizing: border-box; print-color-adjust: exact; -webkit-print-color-adjust: exact;
@@ -54,9 +61,11 @@ STYLE = f"""
 .bh-scale .bh-low::before {{ left: 0; }}
 .bh-scale .bh-high {{ transform: translateX(-100%); }}
 .bh-scale .bh-high::before {{ left: auto; right: 0; }}
+@media (max-width: 32rem) {{ .bh-scale .bh-quarter {{ display: none; }} }}
 .bh-chequer {{ display: inline-block; width: .8em; height: .8em; border: 1px solid #888;
   print-color-adjust: exact; -webkit-print-color-adjust: exact;
   background: conic-gradient(#000 25%, #fff 0 50%, #000 0 75%, #fff 0) 0 0/.4em .4em; }}
+@media print {{ .bh-heatmap {{ break-inside: avoid; }} }}
 .bh-number {{ font: 1.6rem/1.4 ui-monospace, monospace; margin: 0; }}
 """
 
@@ -110,7 +119,9 @@ def _picture(
         f'<img src="{picture.png}" alt="{escape(alt)}" width="{width}" height="{height}">'
         f'<span class="bh-across">{escape(labels[1])}</span></div>'
     )
-    scale = _scale(tensor.dtype, *picture.scale, kind) if finite.size else ""
+    # a mean of integers is none
+    dtype = tensor.dtype if _blocks(array) == (1, 1) else torch.float64
+    scale = _scale(dtype, *picture.scale, kind) if finite.size else ""
     notes = [escape(seen), *_notes(tensor, array, axes, kind)]
     return _figure(plot + scale, f"{what}, {escape(shape)}. {' '.join(notes)}")
 
@@ -136,7 +147,10 @@ def _shape(axes: Sequence[str], shape: Sequence[int]) -> str:
 
 
 def _labels(axes: Sequence[str], shape: Sequence[int]) -> tuple[str, str]:
-    fold = folding(len(shape))
+    fold = folding(shape)
+    if fold.beside:
+        down, across = (f"{_axis([axes[k]], [shape[k]])} in each tile" for k in (1, 2))
+        return down, across
     down, across = (
         _axis([axes[k] for k in along], [shape[k] for k in along]) if along else ""
         for along in (fold.down, fold.across)
@@ -161,15 +175,12 @@ def _range(dtype: torch.dtype, finite: Array, low: float, high: float) -> str:
 
 def _extremes(array: Array, low: float, high: float) -> str:
     """Where the extremes are, for those who do not see them."""
-    if low == high:
+    if low == high or not np.isfinite(array).all():
         return ""
     places = [
-        ", ".join(str(k) for k in np.unravel_index(int(find(array)), array.shape))
-        for find in (np.nanargmin, np.nanargmax)
-        if np.isfinite(array).all()
+        ", ".join(str(k) for k in np.unravel_index(int(at), array.shape))
+        for at in (array.argmin(), array.argmax())
     ]
-    if not places:
-        return ""
     return f" The smallest is at [{places[0]}], the largest at [{places[1]}]."
 
 
@@ -187,14 +198,22 @@ def _scale(dtype: torch.dtype, low: float, high: float, kind: Kind) -> str:
         if 0.25 < zero < 0.75:  # nearer to an end it would stand on the label there
             ticks.insert(1, (0.0, zero))
     labels = "".join(
-        f'<span class="{_PLACES.get(place, "bh-tick")}" style="left:{100 * place:.4g}%">'
+        f'<span class="{_PLACES.get(place, "bh-zero")}" style="left:{100 * place:.4g}%">'
         f"{number_text(number, dtype, 2 if place in (0.25, 0.75) else 3)}</span>"
         for number, place in ticks
     )
     return f'<div class="bh-scale bh-scale-{kind}" aria-hidden="true">{labels}</div>'
 
 
-_PLACES = {0.0: "bh-low", 1.0: "bh-high"}
+_PLACES = {0.0: "bh-low", 0.25: "bh-quarter", 0.75: "bh-quarter", 1.0: "bh-high"}
+
+
+def _blocks(array: Array) -> tuple[int, int]:
+    """How many entries a cell stands for, down and across."""
+    fold = folding(array.shape)
+    if fold.beside:  # tiles lie beside one another only where all entries have room
+        return 1, 1
+    return block([prod(array.shape[k] for k in along) for along in (fold.down, fold.across)])
 
 
 def _notes(tensor: torch.Tensor, array: Array, axes: Sequence[str], kind: Kind) -> list[str]:
@@ -202,20 +221,19 @@ def _notes(tensor: torch.Tensor, array: Array, axes: Sequence[str], kind: Kind) 
     notes = []
     if tensor.is_complex():
         notes.append("Of complex numbers the magnitudes are drawn.")
-    fold = folding(array.ndim)
+    fold = folding(array.shape)
     if fold.tiles:
         notes.append(_tiles(axes, array.shape))
-    flat = [prod(array.shape[k] for k in along) for along in (fold.down, fold.across)]
-    rows, columns = block(flat)
+    rows, columns = _blocks(array)
     if (rows, columns) != (1, 1):
+        entries = f"{rows} × {columns}" if array.ndim > 1 else str(columns)
         how = (
             "the entry of largest magnitude in its block (in a mean, entries would cancel)"
             if kind == "gradient"
             else "the mean of its block"
         )
         notes.append(
-            f"Drawn smaller: a cell stands for a block of up to {rows} × {columns} entries and "
-            f"shows {how}."
+            f"Drawn smaller: a cell stands for a block of up to {entries} entries and shows {how}."
         )
     if broken := _not_finite(array):
         notes.append(f'<span class="bh-chequer"></span> {broken}')
@@ -223,16 +241,17 @@ def _notes(tensor: torch.Tensor, array: Array, axes: Sequence[str], kind: Kind) 
 
 
 def _tiles(axes: Sequence[str], shape: Sequence[int]) -> str:
-    fold = folding(len(shape))
+    fold = folding(shape)
+    tile = f"{axes[-2]} × {axes[-1]}"
+    if fold.beside:
+        of = _axis([axes[0]], [shape[0]])
+        return escape(f"A tile of {tile} for each of {of}, from left to right and then down.")
     parts = [
         f"{' × '.join(axes[k] for k in along)} of them {where}"
         for along, where in ((fold.down[:-1], "down"), (fold.across[:-1], "across"))
         if along
     ]
-    return escape(
-        f"The last two axes make a tile of {axes[-2]} × {axes[-1]}; there are "
-        f"{' and '.join(parts)}."
-    )
+    return escape(f"The last two axes make a tile of {tile}; there are {' and '.join(parts)}.")
 
 
 def _not_finite(array: Array) -> str:
@@ -245,4 +264,4 @@ def _not_finite(array: Array) -> str:
     return f"Chequered: {', '.join(found)}." if found else ""
 
 
-__all__ = ["STYLE", "Kind", "axis_names", "heatmap"]
+__all__ = ["NOTE", "STYLE", "Kind", "axis_names", "heatmap"]

@@ -1,10 +1,11 @@
 """A layered drawing of a graph without cycles: where boxes lie, and which way the lines go.
 
 A box's layer is the longest path to it; what nothing leads to lies just above its first reader. A
-line through several layers gets a place in each. The order within a layer comes from sweeps that
-put everything at the average place of its neighbours, the places from least squares that keep the
-order. (networkx, which torch installs, spaces a layer evenly and orders nothing; what does both
-needs a program beside Python, or has a licence that this package cannot take.)
+line through several layers gets a place in each, which all lines from the same box share. The order
+within a layer comes from sweeps that put everything at the average place of its neighbours, the
+places from least squares that keep the order. (networkx, which torch installs, spaces a layer
+evenly and orders nothing; what does both needs a program beside Python, or has a licence that this
+package cannot take.)
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import TypeAlias
 
 Point: TypeAlias = tuple[float, float]
 Edge: TypeAlias = tuple[str, str]
-# What has a place in a layer: a box, or a line that passes through it.
-Item: TypeAlias = "str | tuple[Edge, int]"
+# What has a place in a layer: a box, or the lines from a box that pass through it.
+Item: TypeAlias = "str | tuple[str, int]"
 
 SWEEPS = 12
 # Room beside a box, for a line that passes, and between the ends of lines at one box.
@@ -60,7 +61,7 @@ def laid_out(
         first, last = ends[edge]
         points = [(first, top[level[edge[0]]] + height)]
         for k in range(level[edge[0]] + 1, level[edge[1]]):
-            points += [(x[edge, k], top[k]), (x[edge, k], top[k] + height)]
+            points += [(x[edge[0], k], top[k]), (x[edge[0], k], top[k] + height)]
         lines[edge] = [*points, (last, top[level[edge[1]]])]
     boxes = {name: (x[name], top[level[name]]) for name in widths}
     return Layout(boxes, lines, right - left, top[-1] + height)
@@ -91,13 +92,15 @@ def _layers(
     for name, k in level.items():
         layers[k].append(name)
         below[name] = []
-    for edge in edges:
-        passing: list[Item] = [(edge, k) for k in range(level[edge[0]] + 1, level[edge[1]])]
-        for item, k in zip(passing, range(level[edge[0]] + 1, level[edge[1]]), strict=True):
-            layers[k].append(item)
-            below[item] = []
-        for a, b in pairwise([edge[0], *passing, edge[1]]):
-            below[a].append(b)
+    for a, b in edges:
+        passing: list[Item] = [(a, k) for k in range(level[a] + 1, level[b])]
+        for item, k in zip(passing, range(level[a] + 1, level[b]), strict=True):
+            if item not in below:
+                layers[k].append(item)
+                below[item] = []
+        for upper, lower in pairwise([a, *passing, b]):
+            if lower not in below[upper]:
+                below[upper].append(lower)
     return layers, below
 
 
@@ -175,7 +178,7 @@ def _places(
         """Lines that pass are straight before all else; what nothing leads to stands aside."""
         if isinstance(item, tuple) and isinstance(other, tuple):
             return 8.0
-        return 1.0 if above[item] and above[other] else 0.1
+        return 1.0 if above[item] and above[other] else 0.01
 
     for sweep in range(2 * SWEEPS):
         down = sweep % 2 == 0
@@ -186,7 +189,7 @@ def _places(
             for item in layer:
                 joined = [*(above[item] if down or last else ()),
                           *(below[item] if not down or last else ())]  # fmt: skip
-                parts = [(pull(item, other), x[other]) for other in joined] or [(0.01, x[item])]
+                parts = [(pull(item, other), x[other]) for other in joined] or [(0.001, x[item])]
                 weight = sum(w for w, _ in parts)
                 wanted.append(sum(w * at for w, at in parts) / weight)
                 weights.append(weight)
@@ -231,22 +234,25 @@ def _ends(
 
     The lines at a box lie beside one another, in the order of where they go.
     """
-    leaving: dict[str, list[tuple[float, Edge]]] = {}
-    meeting: dict[str, list[tuple[float, Edge]]] = {}
-    for edge in edges:
-        a, b = edge
+    leaving: dict[str, set[Item]] = {}
+    meeting: dict[str, set[Item]] = {}
+    joined: dict[Edge, tuple[Item, Item]] = {}
+    for a, b in edges:
         through = level[b] - level[a] > 1
-        leaving.setdefault(a, []).append((x[edge, level[a] + 1] if through else x[b], edge))
-        meeting.setdefault(b, []).append((x[edge, level[b] - 1] if through else x[a], edge))
-    ends: list[dict[Edge, float]] = []
-    for lines in (leaving, meeting):
-        found: dict[Edge, float] = {}
-        for name, places in lines.items():
-            step = min(PORTS, 0.7 * widths[name] / len(places))
-            for i, (_, edge) in enumerate(sorted(places)):
-                found[edge] = x[name] + step * (i - (len(places) - 1) / 2)
+        joined[a, b] = ((a, level[a] + 1), (a, level[b] - 1)) if through else (b, a)
+        leaving.setdefault(a, set()).add(joined[a, b][0])
+        meeting.setdefault(b, set()).add(joined[a, b][1])
+    ends: list[dict[tuple[str, Item], float]] = []
+    for others in (leaving, meeting):
+        found: dict[tuple[str, Item], float] = {}
+        for name, items in others.items():
+            step = min(PORTS, 0.7 * widths[name] / len(items))
+            for i, item in enumerate(sorted(items, key=lambda item: (x[item], str(item)))):
+                found[name, item] = x[name] + step * (i - (len(items) - 1) / 2)
         ends.append(found)
-    return {edge: (ends[0][edge], ends[1][edge]) for edge in edges}
+    return {
+        (a, b): (ends[0][a, first], ends[1][b, last]) for (a, b), (first, last) in joined.items()
+    }
 
 
 __all__ = ["Edge", "Layout", "Point", "laid_out"]
