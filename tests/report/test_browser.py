@@ -1,4 +1,4 @@
-"""The page in a browser, from disk, without a network: read, pointed at, tabbed through, printed."""
+"""The page in a browser, from disk and offline: read, pointed at, tabbed through, printed."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.report.planted import plant_verdicts
 class Reader(HTMLParser):
     """The tags of a page with their attributes, and its text by the id that it stands under."""
 
-    VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
+    VOID = frozenset({"meta", "img", "br", "link", "wbr", "hr"})
     APART = frozenset({"td", "th", "p", "li", "div", "pre", "h2", "h3", "h4"})
 
     def __init__(self, html: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.utils._pytree as pytree
@@ -25,9 +25,10 @@ from ..errors import CaptureError, InputError, InternalError, first_line, own_fa
 from ..operator import Operator
 from ..output import check_output
 from ..program.invoke import dtype_name
-from ..report import Page
-from .reporting import page_of
 from .text import Derivation, described
+
+if TYPE_CHECKING:
+    from ..report import Page
 
 
 class Backprop(Derivation):
@@ -352,6 +353,8 @@ class Backprop(Derivation):
         example inputs. ``target`` is what the page calls the forward pass. Raises ``InputError``
         where ``path`` cannot be written, or is there and ``force`` does not say to replace it.
         """
+        from .reporting import page_of  # what draws pictures takes half a second to import
+
         if path is not None:
             check_output(os.fspath(path), force)  # before the work is done
         bp = self
