@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -38,12 +40,39 @@ def test_every_cause_has_an_example_and_every_row_a_case() -> None:
             assert said in page, f"run python -m docs.build_causes: {entry.code}"
 
 
-def test_ties_are_a_convention() -> None:
-    network = NETWORKS["pooled"]
-    x = torch.tensor([[3.0, 3.0, 1.0], [2.0, 5.0, 4.0]])
-    inputs = (x, torch.ones(3), torch.zeros(2, 1))
+def _alike_columns(inputs: tuple[Any, ...], *columns: int) -> tuple[Any, ...]:
+    """The inputs with the first column of some larger, and the second like it: maxima are tied."""
+    out = [t.clone() for t in inputs]
+    for i in columns:
+        out[i][:, 0] = out[i][:, 1] = out[i][:, 0].abs() + 1
+    return tuple(out)
+
+
+TIED: dict[str, tuple[tuple[Any, ...], str, str]] = {
+    # the network's inputs, the gradient that is another convention's, and one that follows from it
+    "pooled": (
+        (torch.tensor([[3.0, 3.0, 1.0], [2.0, 5.0, 4.0]]), torch.ones(3), torch.zeros(2, 1)),
+        "dy",
+        "dx",
+    ),
+    "cell": (_alike_columns(NETWORKS["cell"].inputs, 6), "dy", "dr"),
+    "tokens": (_alike_columns(NETWORKS["tokens"].inputs, 5, 6), "dp", "dscores"),
+}
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_ties_are_a_convention(name: str) -> None:
+    inputs, tied, follows = TIED[name]
+    network = NETWORKS[name]
     outcome = review(handmade(network.forward, network.text, inputs))
-    assert outcome.ok
-    assert [(g.name, g.verdict, [c.code for c in g.causes]) for g in blamed(outcome)] == [
-        ("dy", "close", ["ties"])
-    ]
+    assert outcome.ok, str(outcome)
+    said = {g.name: (g.verdict, [c.code for c in g.causes]) for g in outcome.gradients}
+    assert said[tied] == ("close", ["ties"])
+    assert all(not codes for of, (_, codes) in said.items() if of != tied)
+    assert said[follows][0] in ("close", "exact")
+    # what is wrong beside the ties is told all the same
+    line = next(x for x in network.text.splitlines() if x.startswith(f"{tied} = "))
+    broken = network.text.replace(line, line.replace("= ", "= 3 * (", 1) + ")")
+    outcome = review(handmade(network.forward, broken, inputs))
+    assert not outcome.ok
+    assert [c.code for g in blamed(outcome) for c in g.causes if g.name == tied] != ["ties"]

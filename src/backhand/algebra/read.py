@@ -91,7 +91,7 @@ class Reader:
         function = READINGS.get(node.op)
         if function is None:
             raise Unreadable(node.op)
-        args = dict(zip((p.name for p in get_op(node.op).params), node.args, strict=True))
+        args = get_op(node.op).named(node.args)
         found = function(self, node.outs[0], args)
         return found if isinstance(found, tuple) else (found,)
 

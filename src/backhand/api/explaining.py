@@ -11,8 +11,7 @@ from ..emit.listing import shape_text
 from ..emit.python import Line
 from ..errors import InputError, own_faults
 from ..explain import Closed, Explanation, Explanations, Source, explained
-from ..explain.source import cone
-from ..program.ir import Value
+from ..program.ir import Value, cone
 from ..program.ops import get_op
 from ..shorthand import Region
 from .closed import ClosedForm, stated

@@ -75,6 +75,15 @@ def is_user_file(filename: str) -> bool:
     return not (filename.startswith(_STDLIB) and "site-packages" not in filename)
 
 
+
+def mentioned(code: CodeType) -> set[str]:
+    """Every global name and attribute that code mentions, inside comprehensions and lambdas too."""
+    found = set(code.co_names)
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            found |= mentioned(inner)
+    return found
+
 def is_own_file(filename: str) -> bool:
     """Whether a file is one of this package's."""
     return filename.startswith(_PACKAGE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -169,13 +168,6 @@ def _frozen(value: Any, constants: frozenset[int] = frozenset(), depth: int = 3)
     return _UNKNOWN
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
-
-
 def _globals_read(function: Any) -> Iterator[tuple[dict[str, Any], set[str]]]:
     """Namespaces and the names read from them, by the function and the helpers it names."""
     pending: list[Any] = [getattr(function, "__func__", function)]
@@ -189,7 +181,7 @@ def _globals_read(function: Any) -> Iterator[tuple[dict[str, Any], set[str]]]:
         seen.add(id(code))
         if not source.is_user_file(code.co_filename):
             continue
-        names = {n for c in _codes(code) for n in c.co_names}
+        names = source.mentioned(code)
         yield namespace, names
         pending += [namespace[n] for n in names if hasattr(namespace.get(n), "__code__")]
         wrapped = getattr(current, "__wrapped__", None)

@@ -11,6 +11,7 @@ import click
 from .text import clean, parse_sizes, silence_stdout
 
 if TYPE_CHECKING:
+    from ..review.outcome import Outcome
     from ..review.result import Review
 
 
@@ -78,9 +79,14 @@ def reviewed(file: str, options: dict[str, Any]) -> Review:
     from ..review.outcome import review_file
 
     outcome = review_file(file, **options)
+    echo_printed(outcome)
+    return outcome.review
+
+
+def echo_printed(outcome: Outcome) -> None:
+    """What the reviewed code printed, on standard error."""
     if outcome.printed:
         click.echo(clean(outcome.printed), err=True, nl=not outcome.printed.endswith("\n"))
-    return outcome.review
 
 
 def show(review: Review, as_json: bool, hint: int | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,39 +13,50 @@ from ..errors import BackhandError, InputError
 from .text import clean
 
 if TYPE_CHECKING:
+    from ..review.again import Stamp
     from ..review.result import Review
 
 # Editors write a file in several steps: what happens within this time is one save.
 _SETTLE_MS = 50
 
-Stamp = tuple[int, int, int]
-
 
 def watch_file(file: str, options: Mapping[str, Any], show: Callable[[Review], None]) -> int:
     """Review ``file`` now and after each save, until interrupted; the last review's exit status."""
-    from .check import reviewed
+    from ..review.again import Reviews
+    from .check import echo_printed
+
+    reviews = Reviews(file, **options)
 
     def turn(abandoned: Callable[[], bool]) -> int:
-        review = reviewed(file, {**options, "abandoned": abandoned})
-        show(review)
-        return 0 if review.ok else 1
+        outcome = reviews.review(abandoned)
+        echo_printed(outcome)
+        show(outcome.review)
+        return 0 if outcome.review.ok else 1
 
-    return on_save(file, turn, [options.get("forward"), options.get("inputs")])
+    try:
+        others = [options.get("forward"), options.get("inputs")]
+        return on_save(file, turn, others, reviews.get_ready)
+    finally:
+        reviews.close()
 
 
 def on_save(
-    file: str, turn: Callable[[Callable[[], bool]], int], others: Sequence[str | None] = ()
+    file: str,
+    turn: Callable[[Callable[[], bool]], int],
+    others: Sequence[str | None] = (),
+    get_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """Do ``turn`` now and after each save of ``file``, until interrupted; its last exit status.
 
     The file may be gone for a while (editors that save by renaming), or be no Python for the
     moment: that is said, and the watch goes on. ``turn`` is given a function that says whether the
     file has changed again. ``others`` are ``FILE:FUNCTION``s whose files are watched too.
+    ``get_ready`` is called after each turn that had a result.
     """
     from watchfiles import watch
 
+    from ..review.again import stamp, warm_up
     from ..review.isolated import Abandoned
-    from ..review.outcome import warm_up
 
     path = Path(file)
     if path.is_dir() or not path.parent.is_dir():
@@ -61,7 +71,7 @@ def on_save(
     warm = False
 
     def changed() -> bool:
-        return [_stamp(p) for p in watched] != seen
+        return [stamp(p) for p in watched] != seen
 
     try:
         # the notifier starts with the first turn: what is saved during a review is not missed
@@ -79,8 +89,10 @@ def on_save(
             while changed():
                 seen = _settled(watched)
                 started = time.monotonic()
+                done = False
                 try:
                     status = turn(changed)
+                    done = True
                 except Abandoned:
                     continue  # saved again meanwhile: that text counts
                 except BackhandError as error:
@@ -91,6 +103,8 @@ def on_save(
                 if not warm:
                     warm = True
                     warm_up()
+                if done:
+                    get_ready()
     except KeyboardInterrupt:
         click.echo(err=True)
     return status
@@ -104,21 +118,14 @@ def _watched(path: Path, others: Sequence[str | None]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def _stamp(path: Path) -> Stamp | None:
-    """What changes when a file is saved; ``None`` while there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
 def _settled(paths: Sequence[Path]) -> list[Stamp | None]:
     """The stamps once they no longer change: a file is emptied before it is written."""
-    stamps = [_stamp(p) for p in paths]
+    from ..review.again import stamp
+
+    stamps = [stamp(p) for p in paths]
     while True:
         time.sleep(_SETTLE_MS / 1000)
-        before, stamps = stamps, [_stamp(p) for p in paths]
+        before, stamps = stamps, [stamp(p) for p in paths]
         if before == stamps:
             return stamps
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..longhand import Use
 from ..program.ir import Node, Value
 from ..program.ops import get_op
 from ..shorthand import Proof as FoundProof
@@ -26,7 +27,7 @@ from .blocks import (
     strong,
 )
 from .indexed import part
-from .local import Local, local_gradient, spelled
+from .local import local_gradient, spelled
 from .notation import texname, words
 from .reindex import reindexing
 from .shapes import stretch
@@ -178,16 +179,26 @@ def _locals(reading: Reading) -> tuple[Table, dict[str, str]]:
     reached = {reading.value.name} | {o.name for node in reading.path for o in node.outs}
     single = len(reading.path) == 1
     for node in reversed(reading.path):
-        for use in (u for u in source.backward.trail if u.node is node and u.operand in reached):
-            if use.operand != reading.value.name and use.operand not in reached:
+        for use in source.uses_in(node):
+            if use.operand not in reached:
                 continue
-            local: Local = local_gradient(source, use)
+            local = local_gradient(source, use)
             letters |= dict(local.letters)
             line = _line(reading) if single else spelled(source, node)
             own = spans("with the upstream at once") if local.whole else spans(math(local.tex))
-            rows.append((spans(code(line)), own, spans(math(local.product))))
+            product = local.product
+            if use.operand != reading.value.name and not _summed(source, use):
+                # a temporary's gradient is the upstream of the next row, by its name
+                product = f"{local.gradient} = {product}" if local.gradient != product else product
+            rows.append((spans(code(line)), own, spans(math(product))))
     head = (spans("forward"), spans("local gradient"), spans("upstream × local"))
     return Table(head, tuple(rows)), letters
+
+
+def _summed(source: Source, use: Use) -> bool:
+    """Whether a use's operand was broadcast, and what comes back to it is summed."""
+    stretched = source.values[use.operand].shape != use.node.outs[0].shape
+    return stretched and get_op(use.node.op).kind == "elementwise"
 
 
 def _legend(letters: dict[str, str]) -> Paragraph:
@@ -202,7 +213,7 @@ def _spread(reading: Reading) -> list[Block]:
     source = reading.source
     out: list[Block] = []
     for node in reading.path:
-        use = next((u for u in source.backward.trail if u.node is node), None)
+        use = next(iter(source.uses_in(node)), None)
         if get_op(node.op).kind != "reduction" or use is None or use.formula not in ("1", "1/n"):
             continue
         x, y = next(node.operands()), node.outs[0]
@@ -221,7 +232,7 @@ def _notes(reading: Reading) -> list[Block]:
     """What happens at kinks, ties and edges."""
     said: dict[tuple[str, str], None] = {}
     for node in reading.path:
-        for use in (u for u in reading.source.backward.trail if u.node is node):
+        for use in reading.source.uses_in(node):
             if use.ties:
                 said["Where elements compete", use.ties] = None
             if use.exactness == "almost everywhere":

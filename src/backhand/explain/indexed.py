@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from ..algebra import read_index
-from ..algebra.coefficients import Coefficient
-from ..algebra.expr import Expr, Mono
+from ..algebra.expr import Expr
 from ..algebra.normal import ZERO
 from ..algebra.read import Reader, Unreadable, leaf
 from ..errors import ProgramError
-from ..program.ir import Node, Value
-from ..shorthand import Notation, contraction
-from .cells import number_tex
-from .source import Reading, Source, cone
+from ..program.ir import Node, cone
+from ..shorthand import contraction
+from ..shorthand.notation import LETTERS
+from .source import Reading
 
 assert read_index  # it registers the readings of indexing
-
-
-LETTERS = "ijklmpqr"
-
-
-class _Notation(Notation):
-    """As proofs are written, with small numbers as decimals."""
-
-    def _product(self, mono: Mono, c: Coefficient, letters: Mapping[str, str]) -> tuple[str, int]:
-        if not mono.factors and c.is_Rational and c.q > 99:
-            return number_tex(float(c)), 1
-        return super()._product(mono, c, letters)
 
 
 def renamed(left: str, right: str) -> tuple[str, str]:
@@ -41,18 +27,6 @@ def renamed(left: str, right: str) -> tuple[str, str]:
             used.add(letter)
             right = re.sub(rf"(?<![\w\\]){primed}'", letter, right)
     return left, right
-
-
-def notation(source: Source, values: dict[str, Value]) -> Notation:
-    names = {v.name: source.name(v) for v in source.values.values()}
-    for value in values.values():
-        if value.name not in source.values:
-            of = source.of_gradient.get(value.name)
-            names[value.name] = (
-                value.var or value.name if of is None else source.gradient_name(source.values[of])
-            )
-    sizes = source.size_words
-    return _Notation({**source.values, **values}, names, (), sizes, latex=True)
 
 
 def part(reading: Reading) -> tuple[str, str] | None:
@@ -80,8 +54,7 @@ def part(reading: Reading) -> tuple[str, str] | None:
         return None
     if reading.partial and not expr.terms:
         return None
-    values = {v.name: v for node in reading.back for v in (*node.operands(), *node.outs)}
-    written = notation(source, values)
+    written = source.notation
     return renamed(written.gradient(target), written.expression(expr, target))
 
 
@@ -93,10 +66,4 @@ def _read(reader: Reader, node: Node, kept: set[str]) -> None:
         reader.known[value.name] = leaf(value) if value.name in kept else expr
 
 
-def side(source: Source, value: Value) -> str:
-    """A gradient with its indices, as the left side of an equation."""
-    found = source.gradients[value.name]
-    return notation(source, {found.name: found}).gradient(found)
-
-
-__all__ = ["notation", "part", "side"]
+__all__ = ["part"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..program.invoke import DTYPE_PARAMS
 from ..program.ir import Node, Value
 from ..program.ops import INFIX, PREFIX, RESULT_FIELDS, get_op
 from ..program.sizes import Scalar, Size, number_text, size_text
+from ..shorthand.notation import LETTERS
 from .notation import (
     Fraction,
     Item,
@@ -18,26 +20,28 @@ from .notation import (
     Row,
     Script,
     Sign,
+    Word,
     names,
     parse,
+    parts,
     substituted,
     to_tex,
     words,
 )
 from .source import Source
 
-LETTERS = "ijklmpqr"
-
 
 @dataclass(frozen=True)
 class Local:
     """A use's local gradient: ``tex``, the product with the upstream, what its letters mean.
 
-    ``whole`` says that the formula has the upstream in it already.
+    ``whole`` says that the formula has the upstream in it already, ``gradient`` is what the product
+    is called where nothing is summed after it.
     """
 
     tex: str
     product: str
+    gradient: str
     letters: tuple[tuple[str, str], ...]
     whole: bool
 
@@ -48,7 +52,7 @@ def local_gradient(source: Source, use: Use, upstream: str | None = None) -> Loc
     op = get_op(node.op)
     out = next((o for o in node.outs if o.name in source.gradients), node.outs[0])
     formula = parse(use.formula or "0")
-    args = dict(zip((p.name for p in op.params), node.args, strict=True))
+    args = op.named(node.args)
     pointwise = op.kind == "elementwise"
     rank = len(out.shape)
     instead: dict[str, Item] = {}
@@ -73,7 +77,19 @@ def local_gradient(source: Source, use: Use, upstream: str | None = None) -> Loc
     whole = "g" in set(names(formula)) and "g" not in args
     up = parse(_value(upstream or source.gradient_name(out), out, rank, pointwise))
     product = local if whole else _times(up, local)
-    return Local(to_tex(local), to_tex(product), tuple(legend.items()), whole)
+    of = source.values[use.operand]
+    gradient = to_tex(parse(_value(source.gradient_name(of), of, rank, pointwise)))
+    if Word("index") in set(_words(formula)):
+        legend[r"\text{index}"] = "where the chosen element stands"
+        legend[r"[\dots]"] = "1 where the equation in it holds and 0 elsewhere"
+    return Local(to_tex(local), to_tex(product), gradient, tuple(legend.items()), whole)
+
+
+def _words(item: Item) -> Iterator[Word]:
+    if isinstance(item, Word):
+        yield item
+    for part in parts(item):
+        yield from _words(part)
 
 
 def _value(name: str, value: Value, rank: int, pointwise: bool) -> str:
@@ -157,7 +173,9 @@ def _times(upstream: Item, local: Item) -> Item:
         items = [*items[0].items, *items[1:]]
     minus: tuple[Item, ...] = ()
     signs = [i for i in _outermost(Row(tuple(items[1:]))) if isinstance(i, Sign)]
-    is_sum = any(i.tex in ("+", "-", "=") for i in signs)
+    # [i = index] has brackets of its own
+    is_group = _outermost(Row(tuple(items))) == [Sign("["), Sign("]")]
+    is_sum = not is_group and any(i.tex in ("+", "-", "=") for i in signs)
     if items[0] == Sign("-") and not is_sum:
         minus, items = (Sign("-"),), items[1:]
     if is_sum:

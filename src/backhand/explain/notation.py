@@ -242,11 +242,12 @@ def names(item: Item) -> Iterator[str]:
     """Every name in a formula, in order."""
     if isinstance(item, Name):
         yield item.text
-    for part in _parts(item):
+    for part in parts(item):
         yield from names(part)
 
 
-def _parts(item: Item) -> tuple[Item, ...]:
+def parts(item: Item) -> tuple[Item, ...]:
+    """What a formula is made of, one level down."""
     if isinstance(item, Row):
         return item.items
     if isinstance(item, Script):
@@ -342,6 +343,7 @@ __all__ = [
     "Word",
     "names",
     "parse",
+    "parts",
     "substituted",
     "texname",
     "to_tex",

@@ -7,6 +7,7 @@ operator is said in the author's names; which cells read which is taken from the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from ..program.ir import Node, Value
 from ..program.ops import get_op
 from ..program.sizes import Dim
+from ..shorthand.notation import LETTERS
 from .blocks import Block, Formula, Reader, Readers, Ruler, Section, Strip, code, para, spans
 from .notation import texname
 from .source import Reading, Source
@@ -24,7 +26,6 @@ RULE = (
     r"\mathrm{y}_{i} = \mathrm{x}_{\sigma(i)} \Rightarrow "
     r"\mathrm{dx}_{j} = \sum_{i : \sigma(i) = j} \mathrm{dy}_{i}"
 )
-LETTERS = "ijklmpqr"
 MOST_ROWS = 12
 
 
@@ -144,7 +145,7 @@ def _strip(move: Move, source: Source) -> list[Block]:
 
 def sigma(source: Source, node: Node) -> tuple[str, str] | None:
     """``y[…] = x[…]`` and ``dx[…] = …`` for operators whose σ has a formula."""
-    args = dict(zip((p.name for p in get_op(node.op).params), node.args, strict=True))
+    args = get_op(node.op).named(node.args)
     x, y = next(v for v in node.operands() if v.floating), node.outs[0]
     maker = _SIGMA.get(node.op)
     found = maker(source, x, y, args) if maker is not None else None
@@ -221,10 +222,7 @@ def _groups(
 
 
 def _size(source: Source, dims: Sequence[Dim]) -> int:
-    out = 1
-    for dim in dims:
-        out *= source.hint(dim)
-    return out
+    return prod(map(source.hint, dims))
 
 
 def _letters(rank: int) -> list[str]:
@@ -307,17 +305,10 @@ def _picked_axes(source: Source, x: Value, y: Value, found: tuple[Value, ...]) -
     if rank != 1 or len(found) != len(x.shape):
         return None
     left = _letters(rank)
-    counters = _counters(source)
-    right = [left[0] if t.name in counters else _at(source.name(t), left) for t in found]
+    right = [left[0] if t.name in source.counters else _at(source.name(t), left) for t in found]
     free = ["j", "k", "l", "m"][: len(found)]
     where = r",\, ".join(f"{r} = {f}" for r, f in zip(right, free, strict=True))
     return left, right, (rf"\sum_{{i : {where}}}", free)
-
-
-def _counters(source: Source) -> set[str]:
-    """Values that count 0, 1, 2, …"""
-    nodes = (n for n in source.forward.nodes() if n.op == "arange")
-    return {n.outs[0].name for n in nodes if n.args[0] == 0 and n.args[2] == 1}
 
 
 def _pick(source: Source, x: Value, index: Value, dim: int) -> Found:

@@ -70,8 +70,8 @@ def _summed(
     dim = str(axes[0]) if len(axes) == 1 else f"({', '.join(map(str, axes))})"
     what: list[str | Span] = [
         strong("De-broadcast. "),
-        "An element that is read many times gets the sum of all that comes back to it: the sum "
-        f"over {_axes(axes, 'axis', 'axes')}, ",
+        "A broadcast forward is a sum backward: an element that is read many times gets the sum of "
+        f"all that comes back to it, over {_axes(axes, 'axis', 'axes')}: ",
     ]
     if stretched and not added:
         flat = [source.size(d) for k, d in enumerate(operand.shape) if k not in stretched]

@@ -6,15 +6,19 @@ value; the gradient of the value is the sum of what its readings give it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ..algebra.coefficients import Coefficient
+from ..algebra.expr import Mono
 from ..longhand import Backward, Use
-from ..program.ir import Node, Program, Step, Value
-from ..program.sizes import Dim, Size, size_text
-from ..shorthand import Proof
+from ..program.ir import Node, Program, Step, Value, cone
+from ..program.loops import Extent
+from ..program.sizes import Dim, size_text
+from ..shorthand import Notation, Proof
+from .cells import number_tex
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,15 @@ class Closed:
     given: str
     statement: str
     proof: Proof
+
+
+class Indexed(Notation):
+    """As proofs are written, with small numbers as decimals."""
+
+    def _product(self, mono: Mono, c: Coefficient, letters: Mapping[str, str]) -> tuple[str, int]:
+        if not mono.factors and c.is_Rational and c.q > 99:
+            return number_tex(float(c)), 1
+        return super()._product(mono, c, letters)
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,7 @@ class Source:
     closed: Callable[[str], Closed | None] = lambda name: None
     # what was found for a value and a step, so that it is looked for once
     found: dict[tuple[str, int], Any] = field(default_factory=dict, compare=False)
+    _held: dict[frozenset[tuple[str, int]], bool] = field(default_factory=dict, compare=False)
 
     @cached_property
     def values(self) -> dict[str, Value]:
@@ -76,6 +90,25 @@ class Source:
         return found
 
     @cached_property
+    def notation(self) -> Indexed:
+        """How expressions over the values of both programs are written."""
+        names = {v.name: self.name(v) for v in self.values.values()}
+        every = dict(self.values)
+        for value in (*self.backward.upstream, *self.backward.program.values()):
+            if value.name not in every:
+                every[value.name] = value
+                of = self.of_gradient.get(value.name)
+                name = value.var or value.name
+                names[value.name] = name if of is None else self.gradient_name(self.values[of])
+        return Indexed(every, names, (), self.size_words, latex=True)
+
+    @cached_property
+    def counters(self) -> frozenset[str]:
+        """Values that count 0, 1, 2, …"""
+        nodes = (n for n in self.forward.nodes() if n.op == "arange")
+        return frozenset(n.outs[0].name for n in nodes if n.args[0] == 0 and n.args[2] == 1)
+
+    @cached_property
     def _steps(self) -> dict[tuple[str, str, str], Step]:
         return {_key(step): step for step in self.backward.program.steps}
 
@@ -100,13 +133,20 @@ class Source:
         return 0 in map(self.hint, value.shape)
 
     def hint(self, dim: Dim) -> int:
-        return dim.evaluate(self.forward.hints()) if isinstance(dim, Size) else dim
+        return self._extent.dim(dim)
+
+    @cached_property
+    def _extent(self) -> Extent:
+        return Extent(self.forward.hints())
+
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        return frozenset(s.name for s in self.forward.symbols if s.named)
 
     def size(self, dim: Dim) -> str:
         if isinstance(dim, int):
             return str(dim)
-        named = {s.name for s in self.forward.symbols if s.named}
-        if not dim.names() & named:
+        if not dim.names() & self._named:
             return str(self.hint(dim))
         return size_text(dim.expr, self.size_words)[0]
 
@@ -124,20 +164,39 @@ class Source:
     def readings(self, value: Value) -> list[Reading]:
         """The statements that read a value, in the order in which their parts are added."""
         steps: dict[int, tuple[Step, list[Use]]] = {}
-        for use in self.backward.trail:
-            if use.operand == value.name:
-                step = self._step_of(use.node)
-                steps.setdefault(id(step), (step, []))[1].append(use)
+        for use in self._reads.get(value.name, ()):
+            step = self.makers[use.node.outs[0].name]
+            steps.setdefault(id(step), (step, []))[1].append(use)
         return [Reading(self, value, step, tuple(uses)) for step, uses in steps.values()]
-
-    def _step_of(self, node: Node) -> Step:
-        return self.makers[node.outs[0].name]
 
     def back(self, step: Step) -> Step | None:
         return self._steps.get(_key(step))
 
-    def uses_of(self, name: str) -> list[Use]:
-        return [use for use in self.backward.trail if use.operand == name]
+    @cached_property
+    def _reads(self) -> dict[str, list[Use]]:
+        """The uses of each value, by its name."""
+        found: dict[str, list[Use]] = {}
+        for use in self.backward.trail:
+            found.setdefault(use.operand, []).append(use)
+        return found
+
+    @cached_property
+    def _inside(self) -> dict[int, list[Use]]:
+        found: dict[int, list[Use]] = {}
+        for use in self.backward.trail:
+            found.setdefault(id(use.node), []).append(use)
+        return found
+
+    def uses_in(self, node: Node) -> Sequence[Use]:
+        """The uses that a node makes of its operands."""
+        return self._inside.get(id(node), ())
+
+    def runs_at(self, sizes: Mapping[str, int]) -> bool:
+        """``holds``, asked once for each choice of sizes: every statement tries the same few."""
+        key = frozenset(sizes.items())
+        if key not in self._held:
+            self._held[key] = self.holds(sizes)
+        return self._held[key]
 
 
 def _key(step: Step) -> tuple[str, str, str]:
@@ -217,19 +276,4 @@ class Reading:
         return list(found.values())
 
 
-def cone(nodes: Sequence[Node], targets: Iterable[Value]) -> list[Node]:
-    """The nodes that the targets are made by, in order."""
-    needed = {v.name for v in targets}
-    out: list[Node] = []
-    for node in reversed(nodes):
-        if any(v.name in needed for v in node.outs):
-            out.append(node)
-            needed.update(v.name for v in node.operands())
-    return out[::-1]
-
-
-def bound_args(node: Node, names: Sequence[str]) -> dict[str, Any]:
-    return dict(zip(names, node.args, strict=True))
-
-
-__all__ = ["Closed", "Reading", "Source", "bound_args", "cone"]
+__all__ = ["Closed", "Reading", "Source", "cone"]

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 
 from ..program.invoke import dtype_of
-from ..program.ir import Node, Value, values_in
+from ..program.ir import Node, Value, cone, values_in
+from ..program.loops import Extent
 from ..program.ops import get_op
-from ..program.sizes import Dim, Scalar, Size
+from ..program.sizes import Scalar, Size
 from . import cells as c
 from .cells import Letter
-from .source import Reading, cone
+from .source import Reading
 from .spelled import GRADIENT, Cells, Refused, Space, cell
 
 LARGEST = 40  # cells of one tensor
@@ -140,7 +141,7 @@ def _small(reading: Reading) -> Iterator[dict[str, int]]:
     tries += [{**base, **dict.fromkeys(names, k)} for k in (2, 3, 4)]
     tries.append(dict(hints))
     for sizes in tries:
-        if source.holds(sizes) and _fits(reading, sizes):
+        if _fits(reading, sizes) and source.runs_at(sizes):
             yield sizes
 
 
@@ -182,18 +183,12 @@ def _sizes(reading: Reading) -> Iterator[str]:
         yield from sorted(dim.names())
 
 
-def _count(shape: Sequence[Dim], sizes: Mapping[str, int]) -> int:
-    out = 1
-    for dim in shape:
-        out *= dim.evaluate(sizes) if isinstance(dim, Size) else dim
-    return out
-
-
 def _fits(reading: Reading, sizes: Mapping[str, int]) -> bool:
     nodes = (*reading.path, *reading.back)
     values = {v.name: v for node in nodes for v in (*node.operands(), *node.outs)}
-    counts = [_count(v.shape, sizes) for v in values.values() if v.dtype != "none"]
-    ends = _count(reading.value.shape, sizes) + sum(_count(o.shape, sizes) for o in reading.outputs)
+    elements = Extent(sizes).elements
+    counts = [elements(v) for v in values.values() if v.dtype != "none"]
+    ends = sum(map(elements, (reading.value, *reading.outputs)))
     return min(counts, default=1) > 0 and max(counts, default=0) <= LARGEST and ends <= MOST
 
 
@@ -204,6 +199,7 @@ class _Case:
         self.sizes = sizes
         self.kind = kind
         self.rows = rows
+        self._shape = Extent(sizes).shape
         self.space = Space(sizes)
         self.serial = 0
         self.integers: list[tuple[str, torch.Tensor]] = []
@@ -254,9 +250,6 @@ class _Case:
     @property
     def made(self) -> set[str]:
         return {o.name for node in self.reading.step.nodes for o in node.outs}
-
-    def _shape(self, value: Value) -> tuple[int, ...]:
-        return tuple(d.evaluate(self.sizes) if isinstance(d, Size) else d for d in value.shape)
 
     def _whole(self, cells: Cells, numbers: torch.Tensor) -> tuple[Cells, torch.Tensor]:
         """At the shape of the value: an addition may have been left to broadcast."""

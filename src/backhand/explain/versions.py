@@ -35,14 +35,17 @@ def versions(source: Source, node: Node, dx: str, dy: str) -> list[Block]:
     upstream = [[float(k + 1)] for k in range(len(INDICES))]
     return [
         Section(
-            spans("Three ways to write it, on the indices ", code(str(list(INDICES)))),
+            spans("Three ways to write it, for ", code(f"{by} = {_indices(nested).tolist()}")),
             (
                 para(
                     "Rows 1, 2, 3, 4 arrive from above. Index 0 occurs twice, so row 0 has two "
                     "readers, and its gradient is 2 + 4 = 6."
                 ),
                 Equation(_column(upstream, dy)),
-                para("Wrong: an assignment to a repeated index keeps only one of the sums."),
+                para(
+                    "Wrong: an assignment to a repeated index keeps only one of the sums; row 0 "
+                    "gets 4 here, and the 2 is lost."
+                ),
                 Code(wrong, "example"),
                 Equation(_column(results[wrong], dx)),
                 para("Right, reader by reader:"),
@@ -88,14 +91,18 @@ def _loop(x: str, by: str, dx: str, dy: str, nested: int) -> str:
     )
 
 
+def _indices(nested: int) -> torch.Tensor:
+    return torch.tensor(INDICES).reshape((len(INDICES),) if nested == 1 else (2, 2))
+
+
 def _run(text: str, x: str, by: str, dx: str, dy: str, nested: int) -> list[list[float]]:
     """What the text computes on the four indices: it is run as it is shown."""
-    shape = (len(INDICES),) if nested == 1 else (2, 2)
+    index = _indices(nested)
     space: dict[str, Any] = {
         "torch": torch,
         x: torch.zeros(ROWS, 1),
-        by: torch.tensor(INDICES).reshape(shape),
-        dy: torch.arange(1.0, len(INDICES) + 1).reshape(*shape, 1),
+        by: index,
+        dy: torch.arange(1.0, len(INDICES) + 1).reshape(*index.shape, 1),
     }
     exec(text, space)
     found: list[list[float]] = space[dx].tolist()

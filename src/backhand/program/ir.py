@@ -8,7 +8,7 @@ expression that uses it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -106,6 +106,19 @@ def map_arg(arg: Any, fn: Callable[[Value], Any]) -> Any:
     if isinstance(arg, tuple):
         return tuple(map_arg(item, fn) for item in arg)
     return arg
+
+
+def cone(
+    nodes: Sequence[Node], targets: Iterable[Value], stops: Set[str] = frozenset()
+) -> list[Node]:
+    """The nodes that the targets are made by, back to the stops, in order."""
+    needed = {v.name for v in targets}
+    out: list[Node] = []
+    for node in reversed(nodes):
+        if any(v.name in needed for v in node.outs):
+            out.append(node)
+            needed.update(v.name for v in node.operands() if v.name not in stops)
+    return out[::-1]
 
 
 def without_dead_nodes(program: Program, keep: set[str] | None = None) -> Program:

@@ -105,6 +105,10 @@ class Op:
                 return i
         raise ProgramError(f"{self.name} has no argument {param!r}")
 
+    def named(self, args: tuple[Any, ...]) -> dict[str, Any]:
+        """All arguments by the names of their parameters."""
+        return dict(zip((p.name for p in self.params), args, strict=True))
+
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """All arguments in the table's order, defaults filled in."""
         out = list(args)

@@ -24,7 +24,7 @@ def told(op: Op, args: tuple[Any, ...], product: Fold, total: Fold) -> tuple[Sha
     if op.kind == "elementwise" and op.outs == 1:
         shape = broadcast(args)
         return None if shape is None else (shape,)
-    given = dict(zip((p.name for p in op.params), args, strict=True))
+    given = op.named(args)
     if op.name in LIKE:
         return (given[LIKE[op.name]].shape,)
     if op.name in REDUCTIONS:

@@ -48,13 +48,24 @@ class Intact:
             for name, value in vars(owner).items()
             if callable(value)
         ]
+        classes = [owner for owner in _owners() if isinstance(owner, type)]
+        self._own = [(owner, frozenset(vars(owner))) for owner in classes]
 
     def restore(self) -> list[str]:
         """Put the originals back; returns the names of those that were replaced."""
         found = [(o, n, v) for o, n, v in self._before if o.__dict__.get(n) is not v]
         for owner, name, value in found:
             setattr(owner, name, value)
-        return [f"{owner.__name__}.{name}" for owner, name, _ in found]
+        # most of a tensor's methods are inherited: they are replaced by hiding them
+        hiding = [
+            (owner, name)
+            for owner, names in self._own
+            for name in set(vars(owner)) - names
+            if any(name in vars(base) for base in owner.__mro__[1:])
+        ]
+        for owner, name in hiding:
+            delattr(owner, name)
+        return [f"{o.__name__}.{n}" for o, n in [*((o, n) for o, n, _ in found), *hiding]]
 
     def insist(self, shown: str) -> None:
         """After a review: refuse if the reviewed code has meddled while it was judged."""

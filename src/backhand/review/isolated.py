@@ -3,6 +3,8 @@
 The child is a fork of this process, with torch loaded. It sends what backhand found over a pipe;
 what the reviewed code prints goes another way, and if it exits, loops or crashes, this process
 lives on to say so. It is no sandbox: the code runs with the user's rights.
+
+A child may be started before it is needed, and prepare itself until then.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -35,11 +37,16 @@ TIMEOUT = 60.0
 SHOWN = 4_000
 _POLL = 0.05
 _KILLED_GRACE = 0.5
+_READY = b'"ready"'
 _UNSENT = 117  # the child's exit status where it could send no result
 
 
 class Abandoned(BackhandError):
     """The review was given up: its file has changed meanwhile."""
+
+
+class Outdated(BackhandError):
+    """What a child has prepared is of no use for the work, as it stands now."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +62,35 @@ def in_child(
     shown: str,
     timeout: float = TIMEOUT,
     abandoned: Callable[[], bool] | None = None,
+    prepared: Child | None = None,
 ) -> Answer:
     """Do ``work`` in a child process and bring its result (plain data) back.
 
-    ``shown`` names the reviewed code in messages. Raises ``InputError`` if the code exits, crashes
-    or takes longer than ``timeout`` seconds, ``Abandoned`` if ``abandoned()`` becomes true, and
-    whatever ``BackhandError`` the work raised.
+    ``shown`` names the reviewed code in messages. ``prepared`` is a child for the same work that
+    was started before; if it is not ready, or raises ``Outdated``, another takes its place. Raises
+    ``InputError`` if the code exits, crashes or takes longer than ``timeout`` seconds,
+    ``Abandoned`` if ``abandoned()`` becomes true, and whatever ``BackhandError`` the work raised.
     """
-    if not hasattr(os, "fork") or _device_is_open():
-        # a fork cannot use a device that its parent has opened: without a time limit, then
-        return Answer(work(Intact()), "")
-    child = _Child(work)
+    if prepared is not None:
+        try:
+            if prepared.begin():
+                return prepared.answer(shown, timeout, abandoned)
+        except Outdated:
+            pass
+        finally:
+            prepared.end()
+    if not can_fork():
+        return Answer(work(Intact()), "")  # without a time limit, then
+    child = Child(work)
     try:
         return child.answer(shown, timeout, abandoned)
     finally:
         child.end()
+
+
+def can_fork() -> bool:
+    """Whether there can be a child: a fork cannot use a device that its parent has opened."""
+    return hasattr(os, "fork") and not _device_is_open()
 
 
 def _device_is_open() -> bool:
@@ -77,26 +98,55 @@ def _device_is_open() -> bool:
     return started()
 
 
-class _Child:
-    def __init__(self, work: Callable[[Intact], Mapping[str, Any]]) -> None:
+class Child:
+    """A process that does ``work`` at once, or ``prepare`` at once and the work on ``begin()``.
+
+    What goes wrong in ``prepare`` is nothing to tell: the work will meet it again. What it prints
+    is lost, and it has ``patience`` seconds.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Intact], Mapping[str, Any]],
+        prepare: Callable[[Intact], None] | None = None,
+        patience: float = TIMEOUT,
+    ) -> None:
         # the result is marked with something that only the two of us know
         self.token = secrets.token_bytes(16)
         self.result, result = os.pipe()
         self.output, output = os.pipe()
         self.traces, traces = os.pipe()
+        going, self.go = os.pipe()
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _uninterrupted():
             warnings.simplefilter("ignore", DeprecationWarning)  # notebooks have threads
             self.pid = os.fork()
         if self.pid == 0:
-            _live(work, self.token, result, output, traces)
-        for end in (result, output, traces):
+            for end in (self.result, self.output, self.traces, self.go):
+                os.close(end)
+            ahead = None if prepare is None else _Ahead(prepare, going, patience)
+            _live(work, self.token, result, output, traces, ahead)
+        for end in (result, output, traces, going):
             os.close(end)
         self.status: int | None = None
         self.received = bytearray()
         self.printed = bytearray()
+
+    def begin(self) -> bool:
+        """Let a child that prepares itself begin its work; ``False`` if it is not ready."""
+        ready, _, _ = select.select([self.result], [], [], 0)
+        if ready:
+            self.received += os.read(self.result, 1 << 16)
+        if self._message() != _READY or self._ended():
+            return False
+        self.received.clear()
+        try:
+            os.write(self.go, b"!")
+        except BrokenPipeError:
+            return False
+        return True
 
     def answer(self, shown: str, timeout: float, abandoned: Callable[[], bool] | None) -> Answer:
         deadline = time.monotonic() + timeout
@@ -178,29 +228,71 @@ class _Child:
         if self.status is None:
             with suppress(ChildProcessError):
                 _, self.status = os.waitpid(self.pid, 0)
-        for end in (self.result, self.output, self.traces):
+        for end in (self.result, self.output, self.traces, self.go):
             os.close(end)
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put Ctrl-C off: Python swallows what is raised in the functions that it calls at a fork."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What a child does before it is told, over the descriptor ``going``, to begin."""
+
+    prepare: Callable[[Intact], None]
+    going: int
+    patience: float
+
+
 def _live(
-    work: Callable[[Intact], Mapping[str, Any]], token: bytes, result: int, output: int, traces: int
+    work: Callable[[Intact], Mapping[str, Any]],
+    token: bytes,
+    result: int,
+    output: int,
+    traces: int,
+    ahead: _Ahead | None,
 ) -> NoReturn:
     """The child's whole life; whatever happens, it never returns to the parent's code."""
-    leave = os._exit  # the reviewed code may replace it
-    write = os.write
+    # the reviewed code may replace these
+    leave, write, read = os._exit, os.write, os.read
+
+    def send(body: bytes) -> None:
+        message = memoryview(token + len(body).to_bytes(8, "big") + body)
+        while message:
+            message = message[write(high, message) :]
+
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         # out of the way of code that closes or writes to descriptors by number
         high = fcntl.fcntl(result, fcntl.F_DUPFD, 200 + secrets.randbelow(500))
         os.close(result)
-        _redirect(output)
+        keep = fcntl.fcntl(output, fcntl.F_DUPFD, 200 + secrets.randbelow(500))
+        os.close(output)
+        _redirect(None if ahead else keep)
         faulthandler.enable(file=traces, all_threads=False)
         faulthandler.register(signal.SIGUSR1, file=traces, all_threads=False)
         # other threads did not come along: kernels that would wait for them must not
         torch.set_num_threads(1)
         intact = Intact()
         encode = json.JSONEncoder().encode
+        if ahead is not None:
+            signal.setitimer(signal.ITIMER_REAL, ahead.patience)
+            with suppress(BaseException):
+                ahead.prepare(intact)
+            intact.restore()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            send(_READY)
+            if not read(ahead.going, 1):
+                leave(0)  # nobody is there any more
+            _redirect(keep)
         try:
             found: dict[str, Any] = {"done": dict(work(intact))}
         except BaseException as error:
@@ -208,23 +300,19 @@ def _live(
             found = _failure(error)
         else:
             intact.restore()
-        body = encode(found).encode()
-        message = memoryview(token + len(body).to_bytes(8, "big") + body)
-        while message:
-            message = message[write(high, message) :]
+        send(encode(found).encode())
         leave(0)
     finally:
         leave(_UNSENT)
 
 
-def _redirect(output: int) -> None:
-    """Standard input is empty, and what is printed goes to ``output``."""
-    nothing = os.open(os.devnull, os.O_RDONLY)
+def _redirect(output: int | None) -> None:
+    """Standard input is empty, and what is printed goes to ``output``, or nowhere."""
+    nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     for number in (1, 2):
-        os.dup2(output, number)
+        os.dup2(nothing if output is None else output, number)
     os.close(nothing)
-    os.close(output)
     # the parent's streams may belong to a notebook: they would speak in its name
     sys.stdin = _text(0, "r")
     sys.stdout, sys.stderr = _text(1, "w"), _text(2, "w")
@@ -239,6 +327,8 @@ def _text(number: int, mode: str) -> io.TextIOWrapper:
 
 def _failure(error: BaseException) -> dict[str, Any]:
     said = "".join(traceback.format_exception(error))
+    if isinstance(error, Outdated):
+        return {"outdated": str(error)}
     if isinstance(error, BackhandError):
         kind = "program" if isinstance(error, ProgramError) else "refused"
         return {kind: str(error), "traceback": said}
@@ -256,6 +346,8 @@ def _result(body: bytes) -> Mapping[str, Any]:
     if "done" in found:
         done: dict[str, Any] = found["done"]
         return done
+    if "outdated" in found:
+        raise Outdated(str(found["outdated"]))
     kind = ProgramError if "program" in found else InputError
     error = kind(str(found.get("program", found.get("refused"))))
     if "traceback" in found:

@@ -10,10 +10,12 @@ from typing import Any
 from ..errors import InputError
 from .handwritten import Handwritten
 from .intact import Intact
-from .isolated import TIMEOUT, in_child
+from .isolated import TIMEOUT, Answer, in_child
 from .judge import review
 from .result import Cause, Gradient, Review
 from .sources.load import load
+
+Make = Callable[[], tuple[Handwritten, Collection[str] | None]]
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,24 @@ def review_file(
 
 
 def outcome_of(
-    make: Callable[[], tuple[Handwritten, Collection[str] | None]],
+    make: Make,
     shown: str,
     timeout: float = TIMEOUT,
     abandoned: Callable[[], bool] | None = None,
 ) -> Outcome:
     """Review what ``make`` reads: it and the gradients that are asked for (``None``: all)."""
+    insist_on_time(timeout)
+    answer = in_child(work_of(make, shown), shown, timeout, abandoned)
+    return outcome_from(answer)
+
+
+def insist_on_time(timeout: float) -> None:
     if not timeout > 0:
         raise InputError("the time limit must be more than nothing: --timeout 60")
+
+
+def work_of(make: Make, shown: str) -> Callable[[Intact], Mapping[str, Any]]:
+    """What a child process has to do for a review: read, judge, and take the result apart."""
 
     def work(intact: Intact) -> Mapping[str, Any]:
         handwritten, only = make()
@@ -57,7 +69,11 @@ def outcome_of(
         intact.insist(shown)
         return dataclasses.asdict(found)
 
-    answer = in_child(work, shown, timeout, abandoned)
+    return work
+
+
+def outcome_from(answer: Answer) -> Outcome:
+    """The outcome that a child has sent."""
     return Outcome(_review(answer.result), answer.printed)
 
 
@@ -74,39 +90,3 @@ def _gradient(found: Mapping[str, Any]) -> Gradient:
 def _cause(found: Mapping[str, Any]) -> Cause:
     span = found.get("span")
     return Cause(**{**found, "span": tuple(span) if span is not None else None})
-
-
-def warm_up() -> None:
-    """Load everything that a review needs, so that the next child process finds it loaded.
-
-    What torch keeps about an operator it finds out at the operator's first trace.
-    """
-    import torch
-
-    from .sources.functions import from_function
-
-    torch.set_num_threads(1)
-    table, places = torch.eye(4, 3), torch.tensor([[0, 1], [2, 1], [3, 0]])
-    weight = torch.linspace(-1, 1, 24).view(6, 4)
-    review(from_function(_forward, _backward, (table, places, weight), ""))
-
-
-def _forward(table: Any, places: Any, weight: Any) -> Any:
-    """A bit of every kind that handwritten networks are made of."""
-    rows = table[places].view(places.shape[0], -1)
-    h = rows @ weight + weight[0]
-    mean = h.sum(0, keepdim=True) / h.shape[0]
-    diff = h - mean
-    scaled = diff * ((diff**2).mean(0, keepdim=True) + 1e-5) ** -0.5
-    z = scaled.tanh().relu() - scaled.max(1, keepdim=True).values
-    e = z.exp()
-    p = (e / e.sum(1, keepdim=True)).log()
-    return -p[range(p.shape[0]), places[:, 0]].mean()
-
-
-def _backward(p: Any, places: Any) -> Any:
-    import torch
-
-    dp = torch.zeros_like(p)
-    dp[range(p.shape[0]), places[:, 0]] = -1 / p.shape[0]
-    return {"p": dp}

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ..capture.source import mentioned
 from ..checking.compare import same_bits
 from .handwritten import Handwritten, Statement
 from .names import Candidate, Names
@@ -231,7 +232,7 @@ def run_alone(
         original = handwritten.statements[i]
         text = changed if isinstance(changed, str) else changed.text
         code = compiled(text, double)
-        reads = _loaded(code) if isinstance(changed, str) else original.reads
+        reads = mentioned(code) if isinstance(changed, str) else original.reads
         for name in reads:
             if name in chain:
                 continue
@@ -253,12 +254,3 @@ def run_alone(
             if names.of(name) is None or names.of(name) == candidate.of:
                 chain.add(name)
     return Alone(copied(space.get(candidate.name)))
-
-
-def _loaded(code: CodeType) -> set[str]:
-    """Every name that a statement may read, inside comprehensions and lambdas too."""
-    found = set(code.co_names)
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            found |= _loaded(inner)
-    return found

@@ -132,6 +132,7 @@ def _by_operator() -> dict[str, Mapping[str, str]]:
     return {op: meanings for ops, meanings in _TABLE.items() for op in ops.split()}
 
 
+@cache
 def letters_of(op: str) -> Mapping[str, str]:
     """What the letters of an operator's formulas stand for."""
     return {**EVERYWHERE, **_by_operator().get(op, {})}

@@ -10,17 +10,17 @@ from ..algebra.normal import ONE, TooLarge
 from ..algebra.read import Reader, Unreadable, leaf
 from ..algebra.simplify import rebased
 from ..errors import InputError, ProgramError
-from ..program.ir import Node, Program, Value
+from ..program.ir import Node, Program, Value, cone
 from ..program.ir import Step as ProgramStep
 from .notation import Notation
-from .proof import Lemma, Proof, Step, assumptions, cone, lemmas
+from .proof import Lemma, Proof, Step, assumptions, lemmas
 from .regions import Line, Region
 from .solve import Solver
 
 
 def region_between(solver: Solver, of: Value, given: Value) -> Region:
     """What lies between two gradients; ``InputError`` if that is more than a closed form covers."""
-    nodes = cone(list(solver.derived.program.nodes()), of, {given.name})
+    nodes = cone(list(solver.derived.program.nodes()), [of], {given.name})
     made = {v.name for n in nodes for v in n.outs}
     name, upstream = of.var or of.name, given.var or given.name
     if given.name not in {v.name for n in nodes for v in n.operands()}:

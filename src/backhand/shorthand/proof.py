@@ -13,7 +13,7 @@ from ..algebra import coefficients as co
 from ..algebra.expr import Expr, Fn, Group, Red, Ref
 from ..algebra.normal import of_atom, positive, reduce
 from ..algebra.read import axis
-from ..program.ir import Node, Value
+from ..program.ir import Value
 
 ReadAgain = Callable[[], Sequence[tuple[Value, Expr]]]
 
@@ -120,14 +120,3 @@ def assumptions(exprs: Sequence[Expr], word: Callable[[Expr], str]) -> list[str]
 
 def _positive(expr: Expr) -> bool:
     return all(positive(a) for a in expr.atoms()) and not any(co.negative(c) for _, c in expr.terms)
-
-
-def cone(nodes: Sequence[Node], target: Value, stops: set[str]) -> list[Node]:
-    """The nodes that a value is made by, back to the stops, in order."""
-    needed = {target.name}
-    out: list[Node] = []
-    for node in reversed(nodes):
-        if any(v.name in needed for v in node.outs):
-            out.append(node)
-            needed |= {v.name for v in node.operands()} - stops
-    return out[::-1]

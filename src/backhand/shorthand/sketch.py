@@ -35,7 +35,7 @@ class Sketch(Builder):
         return Var(self, value, NO_FAKE)
 
     def _shape(self, op: Op, args: tuple[Any, ...]) -> tuple[Dim, ...]:
-        given = dict(zip((p.name for p in op.params), args, strict=True))
+        given = op.named(args)
         if op.name in ("full",):
             return tuple(given["size"])
         if op.kind == "elementwise" or op.name == "masked_fill":

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ast
 import builtins
+import io
 import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,7 +85,12 @@ def statement(node: ast.stmt, source: str, found: Effects, where: str = "") -> S
 def _text(source: str, node: ast.stmt) -> str:
     """The statement as it stands in the source; several lines keep their indentation."""
     several = node.end_lineno != node.lineno
-    text = ast.get_source_segment(source, node, padded=several)
+    # of its own lines alone: the whole source would be split again for each statement
+    lines = _lines(source)[node.lineno - 1 : node.end_lineno]
+    place = ast.Pass()
+    ast.copy_location(place, node)
+    ast.increment_lineno(place, 1 - node.lineno)
+    text = ast.get_source_segment("".join(lines), place, padded=several)
     if text is not None:
         try:
             (written,) = ast.parse(textwrap.dedent(text)).body
@@ -92,6 +99,12 @@ def _text(source: str, node: ast.stmt) -> str:
         if written is not None and ast.dump(written) == ast.dump(node):
             return text
     return ast.unparse(node)  # a statement made out of another: a `return`, a `with` around it
+
+
+@lru_cache(maxsize=16)
+def _lines(source: str) -> list[str]:
+    """The lines as Python counts them: a form feed ends none."""
+    return list(io.StringIO(source, newline=""))
 
 
 def _is_blank(node: ast.stmt) -> bool:
