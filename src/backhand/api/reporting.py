@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from .running import Backprop
 
 
-COLUMN = 72  # what half of a page is wide
-
-
 def page_of(bp: Backprop, target: str) -> Page:
     """The report of a derivation; ``target`` is what the person called the forward pass."""
     source = replace(bp._source, closed=lambda value: None)  # closed forms have a part of their own
@@ -38,7 +35,7 @@ def page_of(bp: Backprop, target: str) -> Page:
         about=inspect.getdoc(bp.forward) or "",
         sizes={s.name: s.hint for s in bp.symbols if s.named},
         source=source,
-        longhand=bp.listing(width=COLUMN),
+        longhand=bp.longhand,
         shorthand=bp.shorthand,
         explanations=[explained(source, v) for v in named],
         closed=[_closed(form) for form in found.values() if form is not None],

@@ -11,7 +11,6 @@ import torch
 from ..capture import Captured, holds_at
 from ..capture.inputs import Leaf
 from ..emit.assemble import assemble, module_text
-from ..emit.layout import WIDTH
 from ..emit.listing import (
     Listing,
     compile_function,
@@ -118,20 +117,13 @@ class Derivation:
         return self._solved.regions
 
     def listing(
-        self,
-        spelling: str = "plain",
-        shapes: bool = True,
-        form: str = "longhand",
-        width: int = WIDTH,
+        self, spelling: str = "plain", shapes: bool = True, form: str = "longhand"
     ) -> Listing:
-        """A form in one spelling: ``plain`` for people, ``exact`` bit for bit autograd's.
-
-        Lines are broken at ``width`` columns.
-        """
+        """A form in one spelling: ``plain`` for people, ``exact`` bit for bit autograd's."""
         derived = self.form(form, spelling)
         seeds = self._seeds(derived)
         forward = self.forward_of(form)
-        return print_backward(derived.program, self.symbols, seeds, shapes, forward, width)
+        return print_backward(derived.program, self.symbols, seeds, shapes, forward)
 
     @cached_property
     def shorthand(self) -> Listing:

@@ -23,14 +23,10 @@ _serial = count()
 
 @dataclass(frozen=True)
 class Block:
-    """What is printed under one forward statement: the statement, and the lines below it.
-
-    ``rows`` has the printed rows of each line, shapes in comments included.
-    """
+    """What is printed under one forward statement: the statement, and the lines below it."""
 
     source: str
     lines: tuple[Line, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -113,19 +109,18 @@ def print_backward(
             groups.append(made)
         before = step
 
-    def block(lines: Sequence[Line]) -> Block:
-        rows = (broken(x.text, width, _comment(x, symbols) if shapes else "") for x in lines)
-        step = lines[0].step
-        return Block(step.source if step else "", tuple(lines), tuple(map(tuple, rows)))
-
-    blocks = tuple(map(block, groups))
     lines = tuple(line for made in groups for line in made)
     head = preamble(symbols, names_in(line.text for line in lines))
     parts = ["\n".join([*head, *start])] if head or start else []
-    for b in blocks:
-        above = [f"# {b.source}"] if b.source else []
-        parts.append("\n".join([*above, *(row for rows in b.rows for row in rows)]))
-    return Listing("\n\n".join(parts) + "\n", lines, program, head, tuple(start), blocks)
+    blocks: list[Block] = []
+    for made in groups:
+        first = made[0].step
+        blocks.append(Block(first.source if first else "", tuple(made)))
+        rows = [f"# {blocks[-1].source}"] if blocks[-1].source else []
+        for line in made:
+            rows += broken(line.text, width, shape_comment(line, symbols) if shapes else "")
+        parts.append("\n".join(rows))
+    return Listing("\n\n".join(parts) + "\n", lines, program, head, tuple(start), tuple(blocks))
 
 
 def _step_lines(printer: Printer, step: Step) -> list[Line]:
@@ -144,7 +139,8 @@ def one_statement(before: Step, step: Step) -> bool:
     return len(targets) > 1 and {before.name, step.name} <= targets
 
 
-def _comment(line: Line, symbols: Sequence[Symbol]) -> str:
+def shape_comment(line: Line, symbols: Sequence[Symbol]) -> str:
+    """The shape of what a line assigns, as the comment behind it."""
     if not line.assigns:
         return ""
     shape = line.assigns[-1].shape
@@ -224,6 +220,7 @@ __all__ = [
     "print_backward",
     "print_forward",
     "printed_name",
+    "shape_comment",
     "shape_text",
     "size_names",
     "size_texts",

@@ -14,12 +14,14 @@ from itertools import groupby
 
 from markupsafe import Markup, escape
 
-from ..emit.listing import Block, Listing, names_in, one_statement, preamble
+from ..emit.layout import broken
+from ..emit.listing import Block, Listing, names_in, one_statement, preamble, shape_comment
 from ..emit.python import Line, printed_name
 from ..explain import Source
 from ..explain.html import anchor
 from ..program.ir import Step, Value
 
+COLUMN = 72  # characters that half of a page has room for
 _NAME = re.compile(r"(?<![.\w])[^\W\d]\w*")
 
 
@@ -125,9 +127,9 @@ class Passes:
     def backward(self, listing: Listing, places: bool = False) -> list[list[Row]]:
         """The blocks of a listing; with ``places``, lines that finish a gradient have ids."""
         upstream = self.source.backward.upstream
-        head = [Row(self._backward([row])) for row in listing.preamble]
+        head = [Row(self._backward(row)) for row in listing.preamble]
         # the gradient of a loss is 1, others are given
-        starts = [self._backward([row]) for row in listing.start] or map(self._given, upstream)
+        starts = [self._backward(row) for row in listing.start] or map(self._given, upstream)
         for value, html in zip(upstream, starts, strict=True):
             name = printed_name(value)
             made = self._numbers([self.of_gradient[name]] if name in self.of_gradient else [])
@@ -140,11 +142,9 @@ class Passes:
         """The lines of a listing that assign some of the names, with the statements above them."""
         out = []
         for block in listing.blocks:
-            both = zip(block.lines, block.rows, strict=True)
-            kept = [(line, rows) for line, rows in both if not names.isdisjoint(line.targets)]
+            kept = tuple(line for line in block.lines if not names.isdisjoint(line.targets))
             if kept:
-                lines, rows = zip(*kept, strict=True)
-                out.append(self._block(Block(block.source, lines, rows), {}))
+                out.append(self._block(Block(block.source, kept), {}))
         return out
 
     def _given(self, upstream: Value) -> Markup:
@@ -157,14 +157,14 @@ class Passes:
         out = []
         if block.source:
             out.append(Row(Markup('<span class="c"># {}</span>').format(block.source)))
-        for line, rows in zip(block.lines, block.rows, strict=True):
+        for line in block.lines:
             made = [self.of_gradient[t] for t in line.targets if t in self.of_gradient]
             # what is added to is no use of it
             read = [self._of(name) for name in line.reads if name not in line.targets]
             ends = [t for t in line.targets if t in self.linked and finishes.get(t) is line]
             out.append(
                 Row(
-                    self._backward(rows),
+                    self._backward(line.text, shape_comment(line, self.source.forward.symbols)),
                     self._numbers(made),
                     self._numbers(read),
                     place(ends[0]) if ends else "",
@@ -172,15 +172,13 @@ class Passes:
             )
         return out
 
-    def _backward(self, rows: Sequence[str]) -> Markup:
-        text, comment = "\n".join(rows), ""
-        # the only comment there is says the shape of the last row
-        if "  # " in rows[-1]:
-            text, _, comment = text.rpartition("  # ")
+    def _backward(self, text: str, comment: str = "") -> Markup:
+        """A line of the backward pass; the gradients that it assigns lead to their derivations."""
+        text = "\n".join(broken(text, COLUMN, " " * len(comment))).rstrip()
         targets, equals, rest = _assignment(text)
-        shown = _marked(targets, lambda name: self._link(name, name, "g"))
-        html = shown + equals + _marked(rest, self._mention)
-        return html + (_comment(comment) if comment else "")
+        html = _marked(targets, lambda name: self._link(name, name, "g"))
+        html += equals + _marked(rest, self._mention)
+        return html + (_comment(comment.lstrip(" #")) if comment else "")
 
     def _mention(self, name: str) -> Markup:
         if name in self.of_gradient:
