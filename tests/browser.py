@@ -48,7 +48,11 @@ def find_chromium() -> str:
         found = shutil.which(name)
         if found:
             return found
-    pytest.fail(f"these tests open pages in a browser: install one of {', '.join(NAMES)}")
+    pytest.fail(
+        f"these tests open pages in a browser, and there is none of {', '.join(NAMES)}: "
+        "`make browser` installs one",
+        pytrace=False,
+    )
 
 
 # Of a module and not of the session: while it is open its event loop counts as running, and tests

@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rules",),
     ("capture",),
     ("program",),
+    ("output",),  # files and text that leave the program
     ("errors",),
 )
 # These meet at the program, whatever their height.

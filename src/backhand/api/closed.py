@@ -6,8 +6,9 @@ import difflib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..emit.listing import print_backward
+from ..emit.listing import Listing, print_backward, printed_name
 from ..errors import InputError
+from ..explain.source import cone
 from ..longhand import Backward, recompute
 from ..program.ir import Value
 from ..shorthand import (
@@ -35,6 +36,7 @@ class ClosedForm:
         of: The value whose gradient it is.
         given: The value whose gradient it starts from.
         source: The lines, which run where the forward pass has run.
+        listing: The same, line by line.
         latex: The statement.
         proof: Why it holds, line by line; ``str`` is readable text.
         found: False where no closed form is worth having: the source is the longhand then.
@@ -42,17 +44,23 @@ class ClosedForm:
         longhand_cost: The same of the longhand that it takes the place of.
         refusals: What was found and not taken, and why.
         lemmas: What the forward pass guarantees and the proof uses.
+        replaces: What the lines of longhand assign that it takes the place of.
     """
 
     of: str
     given: str
-    source: str
+    listing: Listing
     latex: str
     proof: Proof
     found: bool
     cost: Weight
     longhand_cost: Weight
     refusals: tuple[Refusal, ...]
+    replaces: frozenset[str]
+
+    @property
+    def source(self) -> str:
+        return self.listing.source
 
     @property
     def lemmas(self) -> tuple[Lemma, ...]:
@@ -92,13 +100,14 @@ def stated(
     return ClosedForm(
         target.var or target.name,
         upstream.var or upstream.name,
-        listing.source,
+        listing,
         proof.steps[-1].latex.replace("&=", "="),
         proof,
         bool(region.lines),
         region.weight or region.longhand,
         region.longhand,
         tuple(region.refusals),
+        frozenset(printed_name(o) for n in cone(region.nodes, [target]) for o in n.outs),
     )
 
 
