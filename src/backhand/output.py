@@ -14,11 +14,14 @@ _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-Z\\^-~]"
 )
 
+# Of most text nothing has to be looked at: a page has millions of characters.
+_UNUSUAL = re.compile(r"[^\n\t -~]")
+
 
 def clean(text: str) -> str:
     """The text without terminal escapes and control characters (newlines and tabs stay)."""
     text = _ESCAPES.sub("", text)
-    return "".join(ch if ch in "\n\t" or ch.isprintable() else "�" for ch in text)
+    return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else "�", text)
 
 
 def check_output(path: str, force: bool) -> Path:
