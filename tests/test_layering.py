@@ -35,8 +35,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rules",),
     ("capture",),
     ("program",),
-    ("output",),  # files and text that leave the program
-    ("errors",),
+    ("output",),  # text and files that leave the program
+    ("errors", "files"),
 )
 # These meet at the program, whatever their height.
 STRANGERS = frozenset({"rules", "emit", "explain"})

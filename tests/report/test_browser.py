@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 from backhand.api import derive
 from backhand.capture.target import load_target
 from backhand.explain.html import anchor
+from backhand.report import Page
 from tests.browser import Visit, visit
 from tests.report.planted import plant_verdicts
 
@@ -114,6 +115,19 @@ def test_nothing_is_lost_without_scripts(article_page: Path, chromium: Browser) 
         expect(page.locator("#closed-title")).to_be_in_viewport()
         expect(page.locator(f"#{anchor('dC')} h3")).to_be_visible()
         assert opened.errors == []
+
+
+def test_a_notebook_shows_it_in_a_frame(
+    article_report: Page, chromium: Browser, tmp_path: Path
+) -> None:
+    notebook = tmp_path / "notebook.html"
+    notebook.write_text(f"<!doctype html><h1>mine</h1>{article_report._repr_html_()}", "utf-8")
+    with visit(chromium, notebook) as opened:
+        frame = opened.page.frame_locator("iframe")
+        frame.locator("nav a", has_text="Closed forms").click()
+        expect(frame.locator("#closed-title")).to_be_in_viewport()
+        expect(opened.page.locator("h1", has_text="mine")).to_be_visible()
+        assert opened.errors == [] and opened.outside == []
 
 
 def test_it_prints(article_page: Path, chromium: Browser) -> None:

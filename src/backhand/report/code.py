@@ -127,14 +127,15 @@ class Passes:
     def backward(self, listing: Listing, places: bool = False) -> list[list[Row]]:
         """The blocks of a listing; with ``places``, lines that finish a gradient have ids."""
         upstream = self.source.backward.upstream
+        last = {t: line for b in listing.blocks for line in b.lines for t in line.targets}
         head = [Row(self._backward(row)) for row in listing.preamble]
         # the gradient of a loss is 1, others are given
         starts = [self._backward(row) for row in listing.start] or map(self._given, upstream)
         for value, html in zip(upstream, starts, strict=True):
             name = printed_name(value)
             made = self._numbers([self.of_gradient[name]] if name in self.of_gradient else [])
-            head.append(Row(html, made, place=place(name) if places else ""))
-        last = {t: line for b in listing.blocks for line in b.lines for t in line.targets}
+            ends = places and name not in last  # or else a line below adds to it
+            head.append(Row(html, made, place=place(name) if ends else ""))
         finishes = last if places else {}
         return [head, *(self._block(block, finishes) for block in listing.blocks)]
 

@@ -12,7 +12,6 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from pathlib import Path
 
 import torch
@@ -72,9 +71,13 @@ class Page:
         return f"<backhand report: {self.summary}; write it with .write(path)>"
 
     def _repr_html_(self) -> str:
+        # in a frame of its own, whose styles and links meet nothing of the notebook's; links inside
+        # the page would lead out of a srcdoc
+        data = base64.b64encode(self.html.encode()).decode()
         return (
-            '<iframe sandbox title="backhand report" style="width: 100%; height: 42rem; border: 0"'
-            f' srcdoc="{escape(self.html)}"></iframe>'
+            '<iframe sandbox="allow-scripts" title="backhand report" '
+            'style="width: 100%; height: 42rem; border: 0" '
+            f'src="data:text/html;charset=utf-8;base64,{data}"></iframe>'
         )
 
 
