@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rules",),
     ("capture",),
     ("program",),
-    ("errors",),
+    ("errors", "files"),
 )
 # These meet at the program, whatever their height.
 STRANGERS = frozenset({"rules", "emit", "explain"})

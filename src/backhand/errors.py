@@ -6,6 +6,7 @@ write instead. The command line prints it without a traceback and ends with exit
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,15 @@ def own_faults(doing: str, where: Location | None) -> Iterator[None]:
 def first_line(error: BaseException, default: str = "no message") -> str:
     """The first line of what an error says."""
     return (str(error).strip().splitlines() or [default])[0]
+
+
+def short_path(path: str | os.PathLike[str]) -> str:
+    """A file's name as people write it: relative where that is short."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # on another drive
+        return str(path)
+    return relative if not relative.startswith("..") else str(path)
 
 
 def out_of_memory(error: BaseException) -> bool:

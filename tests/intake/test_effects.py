@@ -51,6 +51,8 @@ FUNCTIONS = {n.name: n for n in ast.parse(HELPERS).body if isinstance(n, ast.Fun
         ("with open(p) as f:\n  t = f.read()", "open p", "f t", "f t"),
         ("import a.b as c, d.e", "", "c d", "c d"),
         ("def f(x, y=z):\n  return x + g", "z g", "f", "f"),
+        ("def f(x: T, *, y: S = z) -> R:\n  return x", "z T S R", "f", "f"),
+        ("x: T = y", "T y", "x", "x"),
         ("class K(B):\n  a = b\n  c = a", "B b", "K", "K"),
         ("if (m := x.max()) > 0:\n  y = m", "x", "m", "m y"),
         ("add(dx, g)", "add dx g scale", "", "dx"),

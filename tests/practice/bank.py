@@ -23,7 +23,7 @@ from backhand.checking.verify import Truth, autograd_truth
 from backhand.errors import BackhandError
 from backhand.practice.curriculum import ORDER, exercise
 from backhand.practice.exercise import Exercise
-from backhand.practice.worksheet import Blank, backward_text, blanks, given, solution_lines
+from backhand.practice.worksheet import Blank, backward_text, given
 from backhand.review import Handwritten, Review, judge, review
 from backhand.review.causes import Found
 from backhand.review.sources.functions import from_function
@@ -43,15 +43,12 @@ SAME_NUMBERS = {
 }
 
 
-@cache
 def wanted(name: str) -> tuple[Blank, ...]:
-    return blanks(exercise(name).derivation, exercise(name).blanks)
+    return exercise(name).wanted
 
 
-@cache
 def solution(name: str) -> tuple[str, ...]:
-    e = exercise(name)
-    return tuple(solution_lines(e.derivation, e.code, e.form, wanted(name)))
+    return exercise(name).solution
 
 
 @cache

@@ -109,6 +109,18 @@ def test_a_blank_that_is_taken_out_is_missing(backhand: Run, tmp_path: Path) -> 
     assert "3 of 4 right, 1 still to be written" in ended.out
 
 
+@pytest.mark.parametrize("start", [b"# coding: latin-1\n# caf\xe9\n", b"\xef\xbb\xbf"])
+def test_a_worksheet_is_read_as_python_reads_it(
+    backhand: Run, tmp_path: Path, start: bytes
+) -> None:
+    backhand("practice", "start", "matmul")
+    sheet = tmp_path / "matmul.py"
+    fill(sheet, MATMUL)
+    sheet.write_bytes(start + sheet.read_bytes())
+    ended = backhand("practice", "check")
+    assert ended.status == 0 and "was changed" not in ended.err, ended
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -139,6 +151,9 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert "backhand practice start matmul [DIR] writes one" in refused(
         "practice", "check", "matmul"
     )
+    (tmp_path / "old.py").write_bytes(b"# caf\xe9\n")
+    assert "old.py is not UTF-8 text" in refused("practice", "hint", "old.py")
+    assert "there is no exercise ''" in refused("practice", "start", "")
     assert "did you mean softmax" in refused("practice", "start", "sofmax")
     assert "Did you mean check?" in refused("practice", "chek")
     assert "is not passed yet" in refused("practice", "solution", "matmul")

@@ -121,6 +121,71 @@ def example_inputs():
     )
 
 
+def test_what_changes_a_global_is_copied_with_it(
+    backhand: Run, write: Write, tmp_path: Path
+) -> None:
+    """Every statement that has a part in a value comes along, however it binds it."""
+    write(
+        "model.py",
+        """\
+from __future__ import annotations
+import torch, math
+from torch import Tensor
+A = 2.0; SCALE = math.sqrt(4.0)
+SCALE *= 3
+W = torch.ones(3)
+W[0] = 5
+for i in range(2):
+    W[i] += 1
+
+
+def example_inputs():
+    return {"x": torch.randn(4, 3), "s": 2}
+
+
+def model(x: Tensor, s: int):
+    y = x * W / s
+    return (
+        SCALE * y
+    ).sum()  # the loss
+
+
+SCALE += A
+if __name__ == "__main__":
+    SCALE = 1
+""",
+    )
+    made = backhand("practice", "new", "model.py:model", "-o", "sheet.py")
+    assert made.status == 0, made
+    text = (tmp_path / "sheet.py").read_text()
+    assert text.startswith('"""The backward pass of model\n')
+    assert (
+        "import torch, math\nfrom torch import Tensor\n\nA = 2.0\nSCALE = math.sqrt(4.0)\n" in text
+    )
+    assert "__main__" not in text
+    # what is returned has a name, which its gradient begins from
+    assert "    loss = (\n        SCALE * y\n    ).sum()  # the loss\n    return loss\n" in text
+    assert "def backward(x, y, loss):\n    dloss = torch.ones_like(loss)\n" in text
+    check(backhand, tmp_path / "sheet.py", {"dy": "8 * torch.ones_like(y)", "dx": "dy * W / 2"})
+
+
+def test_the_sizes_of_the_inputs_are_those_asked_for(
+    backhand: Run, write: Write, tmp_path: Path
+) -> None:
+    """A function that cannot do without a size is not called without it."""
+    write(
+        "model.py",
+        HEAD
+        + "def example_inputs(n):\n    return torch.randn(n, 3)\n\n\n"
+        + "def model(x):\n    return torch.tanh(x)\n",
+    )
+    made = backhand("practice", "new", "model.py:model", "--at", "n=5", "-o", "sheet.py")
+    assert made.status == 0, made
+    text = (tmp_path / "sheet.py").read_text()
+    assert "torch.rand([5, 3]" in text and "def backward(x, out, dout):" in text
+    check(backhand, tmp_path / "sheet.py", {"dx": "dout * (1 - out**2)"})
+
+
 @pytest.mark.parametrize(
     ("source", "why"),
     [
@@ -135,6 +200,15 @@ def example_inputs():
         (
             "f = lambda x: (x * x).sum()\n",
             "there is no definition to copy",
+        ),
+        (
+            "def f(x, *, near=2):\n    y = x * near\n    return (y.sum(),)\n",
+            "a result in a pair of brackets cannot be given a name",
+        ),
+        (
+            "import os\n\nnear = len(os.path.basename(__file__))\n\n\n"
+            "def f(x):\n    y = x * near\n    return y.sum()\n",
+            "the file has a name that the worksheet has not",
         ),
     ],
 )
@@ -191,6 +265,9 @@ def test_what_makes_no_worksheet_is_refused(
     assert "there is no file" in refused("practice", "new", "none.py:f")
     assert backhand("practice", "new", target, "-o", "w.py").status == 0
     assert "w.py exists" in refused("practice", "new", target, "-o", "w.py")
+    assert backhand("practice", "new", target, "-o", "w.py", "--force").status == 0
+    assert "name that ends in .py" in refused("practice", "new", target, "-o", "w.txt")
+    assert "has no name" in refused("practice", "new", target, "-o", "")
     write(
         "two.py",
         f"{HEAD}def f(x):\n    return x * 2, x.exp()\n\n\n"

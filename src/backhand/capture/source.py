@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from ..errors import Location
+from ..errors import Location, short_path
 from .inputs import called_by
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
@@ -155,7 +155,11 @@ def _owner_at(filename: str, code: CodeType, lasti: int) -> Owner:
     parsed = _parsed(filename)
     line = span.line if span else code.co_firstlineno
     anonymous = Owner(
-        (filename, line, 0, 0, 0), (filename, line, 0), (), False, Location(_short(filename), line)
+        (filename, line, 0, 0, 0),
+        (filename, line, 0),
+        (),
+        False,
+        Location(short_path(filename), line),
     )
     if span is None or not parsed.statements:
         return anonymous
@@ -169,7 +173,7 @@ def _owner_at(filename: str, code: CodeType, lasti: int) -> Owner:
         return anonymous
     statement_span, statement = best
     text = _statement_text(parsed, statement)
-    where = Location(_short(filename), statement.lineno, text)
+    where = Location(short_path(filename), statement.lineno, text)
     part, targets, returns = _targets(statement, span)
     return Owner(
         (filename, part.line, part.col, part.end_line, part.end_col),
@@ -196,15 +200,7 @@ def definition_of(function: Any) -> Location | None:
     while 0 < line < len(lines) and lines[line - 1].lstrip().startswith("@"):
         line += 1  # a decorator
     text = lines[line - 1].strip() if 0 < line <= len(lines) else code.co_name
-    return Location(_short(code.co_filename), line, text)
-
-
-def _short(filename: str) -> str:
-    try:
-        relative = os.path.relpath(filename)
-    except ValueError:
-        return filename
-    return relative if not relative.startswith("..") else filename
+    return Location(short_path(code.co_filename), line, text)
 
 
 def _statement_text(parsed: _File, statement: ast.stmt) -> str:

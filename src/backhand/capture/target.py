@@ -53,13 +53,17 @@ _OURS = frozenset(
 
 @dataclass(frozen=True)
 class Target:
-    """A forward pass with example arguments; ``size_names`` names their axes where known."""
+    """A forward pass with example arguments; ``size_names`` names their axes where known.
+
+    ``maker`` is the user's function that gives these arguments when it is called without any.
+    """
 
     name: str
     forward: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     size_names: Mapping[str, tuple[str | None, ...]]
+    maker: Callable[..., Any] | None = None
 
 
 class _Neighbours(importlib.abc.MetaPathFinder):
@@ -290,7 +294,7 @@ def load_target(
     if maker is not None:
         args, kwargs = made_inputs(maker, shown, sizes or {})
         insist_on_fit(forward, name, shown, args, kwargs)
-        return Target(text, forward, args, kwargs, {})
+        return Target(text, forward, args, kwargs, {}, None if sizes else maker)
     args, names = annotated_inputs(forward, dict(sizes or {}))
     return Target(text, forward, args, {}, names)
 

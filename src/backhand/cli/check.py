@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .common import timeout_option
 from .text import clean, parse_sizes, silence_stdout
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     help="Add a hint for what is wrong: 1 where, 2 which idea, 3 the idea with numbers, "
     "4 the line.",
 )
-@click.option(
-    "--timeout", default=60.0, show_default=True, metavar="S", help="Seconds that one review has."
-)
+@timeout_option("review")
 @click.option(
     "--forward",
     metavar="FILE:FUNCTION",
@@ -45,7 +44,7 @@ def check(
     watch: bool,
     as_json: bool,
     hint: int | None,
-    timeout: float,
+    timeout: float | None,
     forward: str | None,
     inputs: str | None,
     at: str | None,
@@ -62,7 +61,7 @@ def check(
         "forward": forward,
         "inputs": inputs,
         "sizes": parse_sizes(at),
-        "timeout": timeout,
+        **({} if timeout is None else {"timeout": timeout}),
     }
     if watch:
         from .watch import watch_file

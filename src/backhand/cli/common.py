@@ -1,4 +1,4 @@
-"""What the commands with a TARGET share: its options, and deriving it."""
+"""What commands share: a group that knows what was meant, options, and deriving a target."""
 
 from __future__ import annotations
 
@@ -22,6 +22,31 @@ F = TypeVar("F", bound=Callable[..., Any])
 FORMS = ("longhand", "shorthand")
 
 _warned: set[str] = set()
+
+
+class Suggesting(click.Group):
+    """Lists its commands in their own order, and knows what was meant by a near miss."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        name = args[0]
+        known = self.list_commands(ctx)
+        if name not in known and not name.startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(known)}."
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+def timeout_option(what: str) -> Callable[[F], F]:
+    """``--timeout``; without it the review's own limit holds."""
+    return click.option(
+        "--timeout", type=float, metavar="S", help=f"Seconds that one {what} has.  [default: 60]"
+    )
 
 
 def input_options(command: F) -> F:

@@ -15,7 +15,8 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import OWN_FAULT, BackhandError, ProgramError, out_of_memory
+from ..errors import OWN_FAULT, BackhandError, ProgramError, first_line, out_of_memory
+from .common import Suggesting
 from .text import clean, silence_stdout
 
 # Each command lives in a module of its own, imported when it is asked for.
@@ -31,7 +32,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Suggesting):
     """Knows its commands by name and loads each only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -55,16 +56,6 @@ class LazyGroup(click.Group):
             # the reader of our output went away (| head): not an error, whatever click makes of it
             silence_stdout()
             return None
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        name = click.utils.make_str(args[0])
-        if name not in COMMANDS and not name.startswith("-"):
-            import difflib
-
-            close = difflib.get_close_matches(name, COMMANDS, 1)
-            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(COMMANDS)}."
-            ctx.fail(f"No such command {name!r}.{hint}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -114,7 +105,7 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        said = f"{type(error).__name__}: {_short(error)}"
+        said = f"{type(error).__name__}: {clean(first_line(error))}"
         if out_of_memory(error):
             click.echo(
                 f"backhand: there is not enough memory: {said}\n  try smaller sizes", err=True
@@ -130,8 +121,3 @@ def _os_problem(error: OSError) -> str:
     if error.filename is not None:
         return f"{error.filename}: {said}"
     return f"the output cannot be written: {said}"
-
-
-def _short(error: Exception) -> str:
-    lines = clean(str(error)).strip().splitlines()
-    return lines[0] if lines else "no message"

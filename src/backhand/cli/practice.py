@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import textwrap
@@ -12,32 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, short_path
+from .common import Suggesting, timeout_option
 from .text import check_output, clean, write_file
 
 if TYPE_CHECKING:
     from ..practice.check import Result
     from ..practice.exercise import Exercise
-
-COMMANDS = ("list", "start", "check", "hint", "solution", "reset", "new")
-
-
-class Commands(click.Group):
-    """Lists the exercises when no command is given, and knows what was meant by a near miss."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            close = difflib.get_close_matches(name, COMMANDS, 1)
-            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(COMMANDS)}."
-            ctx.fail(f"No such command {name!r}.{hint}")
-        return super().resolve_command(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+    from ..practice.progress import Progress
 
 
-@click.group("practice", cls=Commands, invoke_without_command=True)
+@click.group("practice", cls=Suggesting, invoke_without_command=True)
 @click.pass_context
 def practice(ctx: click.Context) -> None:
     """Exercises in writing backward passes by hand.
@@ -64,7 +48,7 @@ def list_exercises() -> None:
         click.echo(f"{i:>2}  {name:<{width}}  {title:<40}  {state}".rstrip())
     passed = sum(progress.record(name).passed for name in curriculum.ORDER)
     click.echo(f"\n{passed} of {len(curriculum.ORDER)} passed.")
-    click.echo(_next_step())
+    click.echo(_next_step(progress))
     _note(problem)
 
 
@@ -77,8 +61,9 @@ def start(name: str | None, directory: str | None) -> None:
     It is written into DIR (the current folder by default), and never over a file.
     """
     from ..practice import curriculum
+    from ..practice.progress import load
 
-    exercise = curriculum.find(name) if name else _first_open()
+    exercise = curriculum.find(name) if name is not None else _first_open(load()[0])
     path = Path(directory or ".") / f"{exercise.name}.py"
     if os.path.lexists(path):
         raise InputError(
@@ -95,10 +80,8 @@ def start(name: str | None, directory: str | None) -> None:
 @practice.command("check")
 @click.argument("name", required=False, metavar="[NAME|FILE]")
 @click.option("--watch", is_flag=True, help="Check it again whenever it is saved, until Ctrl-C.")
-@click.option(
-    "--timeout", default=60.0, show_default=True, metavar="S", help="Seconds that one check has."
-)
-def check(name: str | None, watch: bool, timeout: float) -> None:
+@timeout_option("check")
+def check(name: str | None, watch: bool, timeout: float | None) -> None:
     """Check a worksheet: by default the one worked on last.
 
     Exit status 0 if every gradient is there and right, 1 if not, 2 if it could not be checked.
@@ -162,7 +145,7 @@ def solution(name: str, anyway: bool) -> None:
 
     from ..practice import curriculum
     from ..practice.progress import load, update
-    from ..practice.worksheet import backward_text, blanks, solution_lines
+    from ..practice.worksheet import backward_text
 
     exercise = curriculum.find(name)
     progress, problem = load()
@@ -172,9 +155,8 @@ def solution(name: str, anyway: bool) -> None:
             f"{exercise.name} is not passed yet{unknown}: backhand practice hint {exercise.name} "
             "helps with the next line, --anyway shows the solution"
         )
-    wanted = blanks(exercise.derivation, exercise.blanks)
-    lines = solution_lines(exercise.derivation, exercise.code, exercise.form, wanted)
-    click.echo(clean(backward_text(exercise.derivation, exercise.code, lines)), nl=False)
+    text = backward_text(exercise.derivation, exercise.code, exercise.solution)
+    click.echo(clean(text), nl=False)
     if not progress.record(exercise.name).passed:
         _, problem = update(
             lambda p: p.put(
@@ -206,18 +188,21 @@ def reset(name: str) -> None:
             path.unlink()
         except OSError as error:
             raise InputError(f"{path} cannot be put aside: {error.strerror or error}") from None
-        click.echo(clean(f"what was in {_short(path)} is now in {_short(aside)}"))
+        click.echo(clean(f"what was in {short_path(path)} is now in {short_path(aside)}"))
     _write(exercise, path, anew=True)
-    click.echo(clean(f"wrote {_short(path)}: {_blanks(exercise)} to fill in"))
+    click.echo(clean(f"wrote {short_path(path)}: {_blanks(exercise)} to fill in"))
     click.echo(f"Then: backhand practice check {exercise.name}")
 
 
 @practice.command("new")
 @click.argument("target")
 @click.option("-o", "--output", metavar="FILE", help="The worksheet.  [default: worksheet_NAME.py]")
+@click.option("--force", is_flag=True, help="Overwrite the worksheet, with what was filled in.")
 @click.option("--inputs", metavar="FILE:FUNCTION", help="A function that returns example inputs.")
 @click.option("--at", metavar="n=32,d=64", help="Fix sizes of the example inputs.")
-def new(target: str, output: str | None, inputs: str | None, at: str | None) -> None:
+def new(
+    target: str, output: str | None, force: bool, inputs: str | None, at: str | None
+) -> None:
     """Write a worksheet for any forward pass.
 
     TARGET is path/file.py:function or package.module:function, or the same with an nn.Module. The
@@ -226,12 +211,16 @@ def new(target: str, output: str | None, inputs: str | None, at: str | None) -> 
     from ..practice.own import own_worksheet
     from .common import derive_target, users_code
 
+    if output is not None:
+        check_output(output, force)
+        if not output.endswith(".py"):
+            raise InputError(f"{output} could not be checked: give it a name that ends in .py")
     bp, loaded = derive_target(target, inputs, at, None)
-    path = output or f"worksheet_{bp.name}.py"
-    check_output(path, False)
+    path = f"worksheet_{bp.name}.py" if output is None else output
+    check_output(path, force)
     with users_code(target):
         text, count = own_worksheet(loaded, bp, path)
-    write_file(path, text, False)
+    write_file(path, text, force)
     click.echo(clean(f"wrote {path}: {_count(count)} to fill in"))
     click.echo(clean(f"Then: backhand check {path}"))
 
@@ -261,10 +250,10 @@ def _worksheet(asked: str | None) -> tuple[Path, Exercise]:
             path = Path(place)
             found = exercise_of(path)
             if found.name != exercise.name:
-                raise InputError(f"{_short(path)} is a worksheet of {found.name} by now")
+                raise InputError(f"{short_path(path)} is a worksheet of {found.name} by now")
             return path, exercise
     known = progress.record(exercise.name).file
-    gone = f"{_short(Path(known))} is not there any more" if known else "it has no worksheet yet"
+    gone = f"{short_path(known)} is not there any more" if known else "it has no worksheet yet"
     raise InputError(
         f"{exercise.name}: {gone}: backhand practice start {exercise.name} [DIR] writes one"
     )
@@ -273,7 +262,7 @@ def _worksheet(asked: str | None) -> tuple[Path, Exercise]:
 def _result(
     path: Path,
     exercise: Exercise,
-    timeout: float = 60.0,
+    timeout: float | None = None,
     abandoned: Callable[[], bool] | None = None,
 ) -> Result:
     from ..practice.check import check as judge
@@ -287,7 +276,7 @@ def _result(
 def _checked(
     path: Path,
     exercise: Exercise,
-    timeout: float,
+    timeout: float | None,
     abandoned: Callable[[], bool] | None,
 ) -> bool:
     """Judge a worksheet, show what was found and what to do next, and keep it."""
@@ -308,7 +297,7 @@ def _checked(
     parts += [f"{len(missing)} still to be written"] if missing else []
     click.echo(f"{exercise.name}: {', '.join(parts)}.")
     was = str(path.resolve())
-    _, problem = update(
+    progress, problem = update(
         lambda p: p.put(
             exercise.name,
             replace(
@@ -320,7 +309,7 @@ def _checked(
     )
     if result.passed:
         click.echo(f"Compare: backhand practice solution {exercise.name}")
-        click.echo(_next_step(exercise.name))
+        click.echo(_next_step(progress, exercise.name))
     else:
         gradient = result.next()
         what = f"Next: {gradient.name}, line {gradient.line}. " if gradient is not None else ""
@@ -348,21 +337,17 @@ def _write(exercise: Exercise, path: Path, anew: bool = False) -> None:
 
 
 def _blanks(exercise: Exercise) -> str:
-    from ..practice.worksheet import blanks
-
-    return _count(len(blanks(exercise.derivation, exercise.blanks)))
+    return _count(len(exercise.wanted))
 
 
 def _count(n: int) -> str:
     return f"{n} blank{'s' if n != 1 else ''}"
 
 
-def _first_open(after: str = "") -> Exercise:
+def _first_open(progress: Progress, after: str = "") -> Exercise:
     """The first exercise that is not passed, from the one after ``after`` on."""
     from ..practice import curriculum
-    from ..practice.progress import load
 
-    progress, _ = load()
     order = curriculum.ORDER
     begin = order.index(after) + 1 if after in order else 0
     for name in (*order[begin:], *order[:begin]):
@@ -374,12 +359,9 @@ def _first_open(after: str = "") -> Exercise:
     )
 
 
-def _next_step(after: str = "") -> str:
-    from ..practice.progress import load
-
-    progress, _ = load()
+def _next_step(progress: Progress, after: str = "") -> str:
     try:
-        exercise = _first_open(after)
+        exercise = _first_open(progress, after)
     except InputError as error:
         return f"Next: {error}"
     command = "check" if progress.record(exercise.name).file else "start"
@@ -392,11 +374,6 @@ def _free_name(path: Path) -> Path:
     while os.path.lexists(path.with_stem(f"{path.stem}_{i}")):
         i += 1
     return path.with_stem(f"{path.stem}_{i}")
-
-
-def _short(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return relative if not relative.startswith("..") else str(path)
 
 
 def _paragraph(text: str) -> None:

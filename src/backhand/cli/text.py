@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import InputError
+from ..files import replace_file
 
 # A terminal's control sequences, whole: CSI (colours, cursor), OSC (titles, links), short ones.
 _ESCAPES = re.compile(
@@ -54,33 +54,19 @@ def check_output(path: str, force: bool) -> Path:
 def write_file(path: str, text: str, force: bool) -> None:
     """Write a new file whole or not at all; refuses to overwrite without ``force``."""
     target = check_output(path, force)
-    temporary = ""
     try:
         if _is_channel(target):
             # replacing a device's name by a file would break it for everybody
             target.write_text(text, encoding="utf-8")
-            return
-        target = target.resolve()  # through a link, what it points to is written
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".backhand-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        else:
+            replace_file(target.resolve(), text.encode())  # through a link, to what it points to
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def _is_channel(path: Path) -> bool:
     """Whether a path is there and is neither a file nor a directory: a device, pipe or socket."""
     return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def parse_sizes(text: str | None) -> dict[str, int]:

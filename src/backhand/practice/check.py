@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, short_path
 from . import curriculum
 from .exercise import Exercise
 
@@ -74,16 +73,10 @@ def mark(exercise: Exercise) -> str:
 
 def exercise_of(path: Path) -> Exercise:
     """The exercise that a worksheet is of; raises ``InputError`` for any other file."""
-    name = shown(path)
-    try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
-    except FileNotFoundError:
-        raise InputError(f"there is no file {name}") from None
-    except IsADirectoryError:
-        raise InputError(f"{name} is a directory: name a worksheet in it") from None
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror or error}") from None
-    found = _MARKED.search(text)
+    from ..review.sources.cells import read_text
+
+    name = short_path(path)
+    found = _MARKED.search(read_text(name))
     if found is None or found[1] not in curriculum.ORDER:
         raise InputError(
             f"{name} is not a worksheet of an exercise: backhand check {name} reviews any file"
@@ -94,7 +87,7 @@ def exercise_of(path: Path) -> Exercise:
 def check(
     path: Path,
     exercise: Exercise,
-    timeout: float = 60.0,
+    timeout: float | None = None,
     abandoned: Callable[[], bool] | None = None,
 ) -> Result:
     """Judge a worksheet against the exercise's own forward pass, whatever the file has now.
@@ -102,44 +95,39 @@ def check(
     The worksheet runs in a child process; ``printed`` is what it printed. ``abandoned`` says when
     the answer is not wanted any more.
     """
+    from ..review.isolated import TIMEOUT
     from ..review.outcome import outcome_of
     from ..review.settings import settings_for
     from ..review.sources.load import load
-    from .worksheet import blanks
 
-    forward, inputs = exercise.forward, exercise.inputs
-    wanted = tuple(b.name for b in blanks(exercise.derivation, exercise.blanks))
+    forward, inputs, name = exercise.forward, exercise.inputs, short_path(path)
+    wanted = tuple(blank.name for blank in exercise.wanted)
     # known before the child starts, and for the next check as well
     settings_for(forward, inputs)
 
     def make() -> tuple[Handwritten, tuple[str, ...]]:
-        handwritten = load(str(path))
+        handwritten = load(name)
         return replace(handwritten, forward=forward, inputs=inputs), wanted
 
-    outcome = outcome_of(make, shown(path), timeout, abandoned)
+    outcome = outcome_of(make, name, TIMEOUT if timeout is None else timeout, abandoned)
     notes = (
         ("the forward pass in the worksheet was changed: what counts is the exercise's own",)
-        if _changed(path, exercise)
+        if _changed(name, exercise)
         else ()
     )
     return Result(exercise, outcome.review, wanted, notes, outcome.printed)
 
 
-def _changed(path: Path, exercise: Exercise) -> bool:
+def _changed(file: str, exercise: Exercise) -> bool:
     """Whether the worksheet's forward pass or inputs differ from the exercise's."""
+    from ..review.sources.cells import parse, read_text
 
     def functions(text: str) -> dict[str, str]:
         return {
             node.name: ast.dump(node)
-            for node in ast.parse(text).body
+            for node in parse(text, file).body
             if isinstance(node, ast.FunctionDef) and node.name != "backward"
         }
 
-    theirs = functions(path.read_text(encoding="utf-8"))
+    theirs = functions(read_text(file))
     return any(theirs.get(name) != text for name, text in functions(exercise.source).items())
-
-
-def shown(path: Path) -> str:
-    """A path as people write it: relative where that is short."""
-    relative = os.path.relpath(path)
-    return relative if not relative.startswith("..") else str(path)

@@ -24,19 +24,27 @@ from ..api import Backprop
 from ..capture.target import Target
 from ..emit.layout import WIDTH, broken
 from ..emit.listing import names_in
-from ..errors import InputError
+from ..errors import InputError, first_line
+from ..review.sources.cells import Cell
+from ..review.sources.effects import Function, effects
+from ..review.sources.slicing import Line, functions_of, is_main, needed_lines
 from .worksheet import signature
 
-Top = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom
+Import = ast.Import | ast.ImportFrom
 
 
-def source_of(target: Target, bp: Backprop) -> str:
-    """Imports, ``forward`` and ``example_inputs`` of a target, as the head of a worksheet."""
+def heads_of(target: Target, bp: Backprop) -> Iterator[str]:
+    """Imports, ``forward`` and ``example_inputs`` of a target, as the head of a worksheet.
+
+    The function's own text comes first, if it can be had; what was captured stands for all others.
+    """
     copied = _copied(target, bp)
-    head = copied if copied is not None else _captured(bp)
-    if copied is not None and "example_inputs" in names_in([copied]):
-        return head
-    arguments = _arguments(target) if copied is not None else [leaf.value for leaf in bp.leaves]
+    if copied is not None:
+        yield copied
+    yield _with_inputs(_captured(bp), [leaf.value for leaf in bp.leaves])
+
+
+def _with_inputs(head: str, arguments: Sequence[Any]) -> str:
     return f"{head}\n\n\n{_inputs_text(arguments)}"
 
 
@@ -47,36 +55,99 @@ def _copied(target: Target, bp: Backprop) -> str | None:
         return None
     text = "".join(linecache.getlines(function.__code__.co_filename))
     try:
-        tops = dict(_bindings(ast.parse(text)))
+        cell = Cell("", function.__code__.co_filename, text, tuple(ast.parse(text).body))
     except SyntaxError:
         return None
-    found = tops.get(function.__name__)
+    found = functions_of([cell]).get(function.__name__)
     first = function.__code__.co_firstlineno
     if not isinstance(found, ast.FunctionDef) or first != _start(found):
         return None
-    wanted = [function.__name__]
-    maker = tops.get("example_inputs")
-    own_inputs = sys.modules[function.__module__].__dict__.get("example_inputs")
-    if isinstance(maker, ast.FunctionDef) and own_inputs is not None and not target.kwargs:
-        made = own_inputs()
-        args = tuple(made) if isinstance(made, (tuple, list)) else (made,)
-        if _alike(args, target.args):
-            wanted.append("example_inputs")
-    elif any(not _literal(v) for v in _arguments(target)):
+    # the function that made the inputs, unless it stands elsewhere or was given sizes
+    own = target.maker is not None and function.__globals__.get("example_inputs") is target.maker
+    arguments = () if own else _arguments(target)
+    if arguments is None or any(not _literal(v) for v in arguments):
         return None
-    needed = _needed(wanted, tops, Path(function.__code__.co_filename).parent)
-    written = names_in([ast.get_source_segment(text, found) or ""])
-    values = [v.name for v in bp.captured.program.values() if v.var is not None]
-    # a name that is bound twice stands for two values, and a parameter can be only one of them
-    if needed is None or any(v not in written and _stem(v) in written for v in values):
+    needed = _needed(cell, [function.__name__, *(["example_inputs"] if own else [])])
+    copied = _joined(needed) if needed is not None else None
+    copied = _renamed(copied, function.__name__) if copied is not None else None
+    copied = _result_named(copied, bp) if copied is not None else None
+    if copied is None or _bound_twice(copied, bp):
         return None
-    pieces = [(s, _segment(text, s)) for s in needed]
-    imports = [piece for s, piece in pieces if isinstance(s, (ast.Import, ast.ImportFrom))]
-    if not any(piece == "import torch" for piece in imports):
-        imports.append("import torch")
-    others = [piece for s, piece in pieces if not isinstance(s, (ast.Import, ast.ImportFrom))]
-    own = "\n\n\n".join(["\n".join(imports), *others])
-    return _renamed(own, function.__name__)
+    return copied if own else _with_inputs(copied, arguments)
+
+
+def _needed(cell: Cell, wanted: Sequence[str]) -> list[Line] | None:
+    """What a file's top level does for some names, in its order; ``None`` if that is not all."""
+    functions = functions_of([cell])
+    lines = [Line(n, cell, effects(n, functions)) for n in cell.body if not is_main(n)]
+    kept = needed_lines(lines, wanted)
+    if any(_annotated(lines[i].node) for i in kept):
+        kept |= {i for i, line in enumerate(lines) if _future(line.node)}
+    found = [lines[i] for i in sorted(kept) if not _star(lines[i].node)]
+    written = {name for line in found for name in line.effects.writes}
+    known = written | set(dir(builtins))
+    # bound by a star, by the loader (``__file__``), or not at all
+    if any(name not in known for name in wanted):
+        return None
+    if any(name not in known for line in found for name in line.effects.reads):
+        return None
+    imports = [n for line in found for n in ast.walk(line.node) if isinstance(n, Import)]
+    return found if all(map(_installed, imports)) else None
+
+
+def _star(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+
+
+def _annotated(node: ast.stmt) -> bool:
+    return any(
+        getattr(n, "annotation", None) is not None or getattr(n, "returns", None) is not None
+        for n in ast.walk(node)
+    )
+
+
+def _future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def _joined(lines: Sequence[Line]) -> str:
+    """The statements as one text, imports first."""
+    imports = [line for line in lines if isinstance(line.node, Import)]
+    head = [_segment(line) for line in sorted(imports, key=lambda x: not _future(x.node))]
+    if not any("torch" in line.effects.binds for line in lines):
+        head.append("import torch")
+    out = ["\n".join(head)]
+    before: ast.stmt | None = None
+    for line in lines:
+        if isinstance(line.node, Import):
+            continue
+        block = any(isinstance(n, Function | ast.ClassDef) for n in (before, line.node))
+        out.append("\n\n\n" if block else "\n\n" if before is None else "\n")
+        out.append(_segment(line))
+        before = line.node
+    return "".join(out)
+
+
+def _segment(line: Line) -> str:
+    """A statement's text, its decorators and the comment lines right above it included."""
+    node = line.node
+    if any(_share(node, other) for other in line.cell.body if other is not node):
+        return line.text
+    lines = line.cell.source.split("\n")
+    start = _start(node)
+    while start > 1 and lines[start - 2].startswith("# ") and "fmt:" not in lines[start - 2]:
+        start -= 1
+    return "\n".join(lines[start - 1 : node.end_lineno])
+
+
+def _share(a: ast.stmt, b: ast.stmt) -> bool:
+    """Whether two statements have a line in common: ``a = 1; b = 2``."""
+    return a.lineno <= (b.end_lineno or 0) and b.lineno <= (a.end_lineno or 0)
+
+
+def _start(node: ast.stmt) -> int:
+    decorators = node.decorator_list if isinstance(node, Function | ast.ClassDef) else []
+    return min([node.lineno, *(d.lineno for d in decorators)])
 
 
 def _renamed(text: str, name: str) -> str | None:
@@ -90,81 +161,71 @@ def _renamed(text: str, name: str) -> str | None:
     return re.sub(rf"^def {re.escape(name)}\b", "def forward", text, count=1, flags=re.M)
 
 
+def _result_named(text: str, bp: Backprop) -> str | None:
+    """The text with a name for what ``forward`` returns, which its backward pass begins from.
+
+    ``return (d * d).mean()`` becomes ``loss = (d * d).mean()`` and ``return loss``.
+    """
+    name = bp.derived("plain").upstream_of[0]
+    tree = ast.parse(text)
+    unnamed = [n for n in _returns(_forward(tree)) if not isinstance(n.value, ast.Name)]
+    taken = {getattr(n, part, None) for n in ast.walk(tree) for part in ("id", "arg", "name")}
+    lines = text.split("\n")
+    for node in reversed(unnamed):
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        indent = lines[first][: node.col_offset]
+        rest = lines[last].encode()[node.end_col_offset :].decode().strip()
+        several = isinstance(node.value, (ast.Tuple, ast.List, ast.Dict))
+        shares_line = bool(indent.strip()) or rest[:1] not in ("", "#")
+        if node.value is None or several or shares_line or name in taken:
+            return None
+        lines[first] = f"{indent}{name} ={lines[first][node.col_offset + len('return') :]}"
+        lines.insert(last + 1, f"{indent}return {name}")
+    return "\n".join(lines)
+
+
+def _forward(tree: ast.Module) -> ast.FunctionDef:
+    found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "forward"]
+    return found[-1]
+
+
+def _returns(function: ast.FunctionDef) -> list[ast.Return]:
+    """The returns of a function, in order, those of functions inside it left out."""
+    inner = [n for n in ast.walk(function) if isinstance(n, Function) and n is not function]
+    others = {id(n) for f in inner for n in ast.walk(f)}
+    found = [n for n in ast.walk(function) if isinstance(n, ast.Return) and id(n) not in others]
+    return sorted(found, key=lambda n: n.lineno)
+
+
+def _bound_twice(text: str, bp: Backprop) -> bool:
+    """Whether a name stands for two values: a parameter can be only one of them."""
+    written = names_in([ast.unparse(_forward(ast.parse(text)))])
+    values = [v.name for v in bp.captured.program.values() if v.var is not None]
+    return any(v not in written and _stem(v) in written for v in values)
+
+
 def _stem(name: str) -> str:
     stem, _, turn = name.rpartition("_")
     return stem if turn.isdecimal() else ""
 
 
-def _start(node: ast.FunctionDef) -> int:
-    return min([node.lineno, *(d.lineno for d in node.decorator_list)])
+def _installed(node: Import) -> bool:
+    """Whether an import finds the same from anywhere: Python's own modules, and packages."""
+    if isinstance(node, ast.ImportFrom):
+        return not node.level and _is_installed(node.module or "")
+    return all(_is_installed(alias.name) for alias in node.names)
 
 
-def _segment(text: str, node: ast.stmt) -> str:
-    """A statement's text, its decorators and the comment lines right above it included."""
-    lines = text.splitlines()
-    start = _start(node) if isinstance(node, ast.FunctionDef) else node.lineno
-    while start > 1 and lines[start - 2].startswith("# ") and "fmt:" not in lines[start - 2]:
-        start -= 1
-    return "\n".join(lines[start - 1 : node.end_lineno])
-
-
-def _bindings(tree: ast.Module) -> Iterator[tuple[str, Top]]:
-    """The names that a file binds at its top level, each with the statement that does it."""
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            yield node.name, node
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            for alias in node.names:
-                yield (alias.asname or alias.name).partition(".")[0], node
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for name in (n for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)):
-                yield name.id, node
-
-
-def _needed(wanted: Sequence[str], tops: dict[str, Top], folder: Path) -> list[Top] | None:
-    """The top-level statements that some names need, in the file's order."""
-    found: dict[int, Top] = {}
-    todo = list(wanted)
-    seen = set(todo)
-    while todo:
-        node = tops.get(todo.pop())
-        if node is None:
-            return None  # bound in a way that is not copied: by a loop, a condition, a star
-        found[node.lineno] = node
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            if _nearby(node, folder):
-                return None
-            continue
-        for read in ast.walk(node):
-            if not isinstance(read, ast.Name) or read.id in seen:
-                continue
-            if read.id in tops:
-                seen.add(read.id)
-                todo.append(read.id)
-    nodes = [n for s in found.values() for n in ast.walk(s)]
-    names = [n for n in nodes if isinstance(n, ast.Name)]
-    known = {n.id for n in names if isinstance(n.ctx, ast.Store)} | set(tops) | set(dir(builtins))
-    known |= {n.arg for n in nodes if isinstance(n, ast.arg)}
-    if any(n.id not in known for n in names):
-        return None
-    return [found[line] for line in sorted(found)]
-
-
-def _nearby(node: ast.Import | ast.ImportFrom, folder: Path) -> bool:
-    """Whether an import finds a file beside the target, which a worksheet may not lie beside."""
-    if isinstance(node, ast.ImportFrom) and node.level:
+def _is_installed(module: str) -> bool:
+    name = module.partition(".")[0]
+    if name in sys.stdlib_module_names or name == "torch":
         return True
-    names = (
-        [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
-    )
-    for name in names:
-        top = name.partition(".")[0]
-        if (folder / f"{top}.py").exists() or (folder / top).is_dir():
-            return True
-        if top not in sys.modules and importlib.util.find_spec(top) is None:
-            return True
-    return False
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # a module without one: made by hand
+        spec = None
+    found = [spec.origin, *(spec.submodule_search_locations or ())] if spec is not None else []
+    return any({"site-packages", "dist-packages"} & set(Path(f).parts) for f in found if f)
 
 
 def _captured(bp: Backprop) -> str:
@@ -186,17 +247,10 @@ def _captured(bp: Backprop) -> str:
     return "\n\n\n".join(pieces)
 
 
-def _arguments(target: Target) -> list[Any]:
-    """The call's arguments by position."""
+def _arguments(target: Target) -> Sequence[Any] | None:
+    """The call's arguments by position, where the function takes them so."""
     bound = inspect.signature(target.forward).bind(*target.args, **target.kwargs)
-    return [*bound.args, *bound.kwargs.values()]
-
-
-def _alike(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    def shapes(values: Sequence[Any]) -> list[Any]:
-        return [v.shape if isinstance(v, torch.Tensor) else v for v in values]
-
-    return shapes(a) == shapes(b)
+    return None if bound.kwargs else bound.args
 
 
 def _literal(value: Any) -> bool:
@@ -251,9 +305,8 @@ def checked_call(forward: Callable[..., Any], inputs: Sequence[Any]) -> None:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             out = forward(*inputs)
     except Exception as error:
-        said = (str(error).strip().splitlines() or ["no message"])[0]
         raise InputError(
-            f"on inputs of the same shapes and range the forward pass fails: {said}\n"
+            f"on inputs of the same shapes and range the forward pass fails: {first_line(error)}\n"
             "  write example_inputs() beside it, or name a function with --inputs"
         ) from None
     if isinstance(out, torch.Tensor) and not bool(torch.isfinite(out).all()):

@@ -17,6 +17,7 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..api import Backprop
+    from .worksheet import Blank
 
 FOLDER = Path(__file__).parent / "exercises"
 FORMS = ("longhand", "shorthand")
@@ -78,6 +79,20 @@ class Exercise:
         from ..api import derive
 
         return derive(self.forward, *self.inputs)
+
+    @cached_property
+    def wanted(self) -> tuple[Blank, ...]:
+        """The gradients that are asked for, in the order of the longhand."""
+        from .worksheet import blanks
+
+        return blanks(self.derivation, self.blanks)
+
+    @cached_property
+    def solution(self) -> tuple[str, ...]:
+        """The statements that fill the blanks."""
+        from .worksheet import solution_lines
+
+        return solution_lines(self.derivation, self.code, self.form, self.wanted)
 
 
 def read_exercise(path: Path) -> Exercise:

@@ -9,7 +9,7 @@ from ..emit.listing import names_in
 from .check import Result
 from .examples import EXAMPLES
 from .exercise import Exercise
-from .worksheet import blanks, solution_lines
+from .worksheet import blanks
 
 if TYPE_CHECKING:
     from ..review import Gradient
@@ -80,10 +80,8 @@ def _solution(exercise: Exercise, name: str) -> str:
 
 def solved(exercise: Exercise, name: str) -> list[str]:
     """The solution's statements for one gradient, each on a line of its own."""
-    bp = exercise.derivation
-    wanted = blanks(bp, exercise.blanks)
-    names = {b.name for b in blanks(bp)}
-    body = ast.parse("\n".join(solution_lines(bp, exercise.code, exercise.form, wanted))).body
+    names = {b.name for b in blanks(exercise.derivation)}
+    body = ast.parse("\n".join(exercise.solution)).body
     needed, kept = {name}, []
     for statement in reversed(body):
         text = ast.unparse(statement)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import linecache
 import textwrap
 from typing import Any
 
 from ..api import Backprop, derive
-from ..capture.target import Target
+from ..capture.source import remember
+from ..capture.target import Target, made_inputs, positional, problems_of
 from ..emit.layout import WIDTH
 from ..errors import InputError
-from .copying import checked_call, source_of
-from .worksheet import blanks, upstreams, worksheet_text
+from .copying import checked_call, heads_of
+from .worksheet import blanks, names, upstreams, worksheet_text
 
 
 def own_worksheet(target: Target, bp: Backprop, file: str) -> tuple[str, int]:
@@ -22,34 +22,51 @@ def own_worksheet(target: Target, bp: Backprop, file: str) -> tuple[str, int]:
             f"{bp.name} returns {len(ups)} tensors: a worksheet is about one, so return one of "
             "them, or a loss of all"
         )
-    code = source_of(target, bp)
-    space: dict[str, Any] = {"__name__": "worksheet"}
+    code, forward, inputs = _head(target, bp)
     # the derivation has to be of the worksheet's own text: names are read from there
-    forward, inputs = _loaded(code, space)
-    checked_call(forward, inputs)
-    bp = derive(forward, *inputs)
-    wanted = blanks(bp)
+    own = derive(forward, *inputs)
+    read = names(own, code)
+    # values inside a helper or a module have names that nobody sees
+    wanted = [blank for blank in blanks(own) if blank.of in read]
+    name = target.name.rpartition(":")[2]
     if not wanted:
-        raise InputError(f"{bp.name} has no named value that a gradient reaches")
+        raise InputError(f"{name} has no named value that a gradient reaches")
     first = wanted[0]
     said = (
         f"Fill in the blanks: {first.name} is the gradient of {first.of} and has its shape. "
-        f"{upstreams(bp)[0]} is the gradient of what forward returns."
+        f"{upstreams(own)[0]} is the gradient of what forward returns."
     )
     note = "\n\n".join(
         [
-            f"The backward pass of {bp.name}",
+            f"The backward pass of {name}",
             textwrap.fill(said, WIDTH),
             f"Check it with: backhand check {file}",
         ]
     )
-    return worksheet_text(note, code, bp, [str(b) for b in wanted]), len(wanted)
+    return worksheet_text(note, code, own, [str(b) for b in wanted]), len(wanted)
 
 
-def _loaded(code: str, space: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+def _head(target: Target, bp: Backprop) -> tuple[str, Any, tuple[Any, ...]]:
+    """The head of a worksheet, with its forward pass and inputs, once it has run by itself."""
+    problem: InputError | None = None
+    for code in heads_of(target, bp):
+        try:
+            forward, inputs = _loaded(code)
+            checked_call(forward, inputs)
+        except InputError as error:
+            problem = error  # what a copy misses, the captured statements may have
+        else:
+            return code, forward, inputs
+    assert problem is not None
+    raise problem
+
+
+def _loaded(code: str) -> tuple[Any, tuple[Any, ...]]:
     """Run a worksheet's head from memory; its lines can be looked up while it is derived."""
     name = "<worksheet>"
-    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
-    exec(compile(code, name, "exec"), space)
-    made = space["example_inputs"]()
-    return space["forward"], tuple(made) if isinstance(made, (tuple, list)) else (made,)
+    remember(name, code)
+    space: dict[str, Any] = {"__name__": "worksheet"}
+    with problems_of("the worksheet"):
+        exec(compile(code, name, "exec"), space)
+    args, kwargs = made_inputs(space["example_inputs"], "example_inputs", {})
+    return space["forward"], positional(space["forward"], args, kwargs)

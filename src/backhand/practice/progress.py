@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from ..files import replace_file
 
 VERSION = 1
 # Names a folder to keep progress in, instead of the usual one.
@@ -122,21 +123,10 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a crash at any moment leaves the old file or the new one."""
     path = path.resolve()  # through a link, what it points to is written
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(13, "it is read-only")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    replace_file(path, text.encode())
 
 
 def _read(path: Path) -> Progress:

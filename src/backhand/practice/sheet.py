@@ -7,13 +7,12 @@ import textwrap
 from ..emit.layout import WIDTH
 from .check import mark
 from .exercise import Exercise
-from .worksheet import blanks, upstreams, worksheet_text
+from .worksheet import upstreams, worksheet_text
 
 
 def exercise_worksheet(exercise: Exercise) -> str:
     """A worksheet with nothing filled in."""
-    bp = exercise.derivation
-    wanted = blanks(bp, exercise.blanks)
+    bp, wanted = exercise.derivation, exercise.wanted
     lines = [str(blank) for blank in wanted]
     asked = "Fill in the blank" + ("s" if len(wanted) > 1 else "")
     asked += ", in one line:" if exercise.form == "shorthand" else ":"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..api import Backprop
-from ..emit.layout import WIDTH, broken
+from ..emit.layout import WIDTH
 from ..emit.listing import names_in, preamble, print_forward, printed_name
 from ..errors import InputError
 
@@ -54,9 +54,17 @@ def blanks(bp: Backprop, only: Collection[str] = ()) -> tuple[Blank, ...]:
 
 
 def names(bp: Backprop, forward: str) -> list[str]:
-    """What a backward pass may read: the values that ``forward`` names, and the upstream."""
+    """What a backward pass is given: the values that ``forward`` names, and the upstream.
+
+    Tensors of the file's own are read where they are.
+    """
     written = names_in([forward])
-    values = (v.name for v in bp.captured.program.values() if v.var is not None)
+    captured = bp.captured
+    values = (
+        v.name
+        for v in captured.program.values()
+        if v.var is not None and v.name not in captured.constants
+    )
     kept = [n for n in dict.fromkeys(values) if _origin(n, written)]
     return [*kept, *([] if bp.scalar else upstreams(bp))]
 
@@ -108,35 +116,20 @@ def worksheet_text(note: str, forward: str, bp: Backprop, body: Sequence[str]) -
     return text
 
 
-def solution_lines(bp: Backprop, forward: str, form: str, wanted: Sequence[Blank]) -> list[str]:
+def solution_lines(
+    bp: Backprop, forward: str, form: str, wanted: Sequence[Blank]
+) -> tuple[str, ...]:
     """The statements that fill the blanks: the longhand, or the closed form of each blank."""
+    head = set(given(bp))
     if form == "shorthand":
-        text = [line for blank in wanted for line in _closed(bp, blank)]
+        sources = [bp.closed_form(blank.of, _output(bp)).source for blank in wanted]
+        lines = [line for s in sources for line in s.splitlines() if line and line not in head]
     else:
-        lines = bp.longhand.source.splitlines()
-        head = len(bp.longhand.preamble) + (1 if bp.scalar else 0)
-        text = lines[head:]
-        while text and not text[0]:
-            text = text[1:]
-    return [*_unnamed(bp, forward, text), *text]
-
-
-def _closed(bp: Backprop, blank: Blank) -> list[str]:
-    """One gradient in closed form, from the upstream if the search reaches that far."""
-    try:
-        source = bp.closed_form(blank.of, _output(bp)).source
-        head = set(given(bp))
-        return [line for line in source.splitlines() if line and line not in head]
-    except InputError:
-        pass  # something that no closed form goes through lies between: what comes after it does
-    listing = bp.shorthand
-    needed, kept = {blank.name}, []
-    for line in reversed(listing.lines):
-        if needed & set(line.targets):
-            needed |= set(line.reads)
-            needed |= names_in([line.text])
-            kept.append(line)
-    return [part for line in reversed(kept) for part in broken(line.text, WIDTH)]
+        listed = bp.longhand.source.splitlines()
+        lines = listed[len(bp.longhand.preamble) + (1 if bp.scalar else 0) :]
+        while lines and not lines[0]:
+            lines = lines[1:]
+    return (*_unnamed(bp, forward, lines), *lines)
 
 
 def _unnamed(bp: Backprop, forward: str, text: Sequence[str]) -> list[str]:
@@ -144,13 +137,6 @@ def _unnamed(bp: Backprop, forward: str, text: Sequence[str]) -> list[str]:
 
     ``x.max(1).values`` is such a line: going back takes the places of the maxima as well.
     """
-    known = set(names(bp, forward))
-    read = names_in(text) - known
-    out: list[str] = []
-    for form in ("longhand", "shorthand") if "_short" in vars(bp) else ("longhand",):
-        for line in print_forward(bp.forward_of(form), bp.symbols)[0]:
-            hidden = [t for t in line.targets if t in read]
-            if hidden and line.text not in out:
-                out.append(line.text)
-                read -= set(line.targets)
-    return out
+    read = names_in(text) - set(names(bp, forward))
+    lines = print_forward(bp.forward_of("longhand"), bp.symbols)[0]
+    return [line.text for line in lines if read & set(line.targets)]

@@ -11,13 +11,6 @@ from .reference import Reference
 PRIMES = (5, 7, 3, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43)
 
 
-def doubled(inputs: tuple[Any, ...]) -> list[Any]:
-    """The same numbers in double precision."""
-    return [
-        v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v for v in inputs
-    ]
-
-
 def fresh_inputs(reference: Reference, seed: int, resize: bool) -> list[Any] | None:
     """Made-up inputs like the given ones; ``None`` where these sizes cannot be had."""
     sizes = _sizes(reference, seed) if resize else reference.program.hints()

@@ -22,6 +22,7 @@ from ..checking.verify import Truth, autograd_truth, run_lines
 from ..emit.listing import print_backward, print_forward, printed_name
 from ..emit.python import Line
 from ..longhand import spellings
+from .double import doubled, in_double
 
 # Operators that pick the largest or smallest entries, at whose ties a convention decides.
 MAXIMA = frozenset({"amax", "amin", "max", "min", "max_dim", "min_dim"})
@@ -132,30 +133,33 @@ class Reference:
     def values_at(self, inputs: Sequence[Any], seed: int = 0) -> dict[str, Any]:
         """Every named forward value, and the sizes that the author's code has names for."""
         space: dict[str, Any] = {"torch": torch, "math": math}
+        double = is_double(inputs)
         constants = self.captured.constants
         space.update(zip([leaf.name for leaf in self.leaves], inputs, strict=True))
-        space.update(constants)
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        space.update({k: doubled(v) if double else v for k, v in constants.items()})
+        with torch.no_grad(), in_double(double), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             run_lines([*self.forward_head, *self.forward_lines], space)
             for symbol in self.symbols:
                 if symbol.named and symbol.axis is not None and symbol.name not in space:
                     space[symbol.name] = eval(symbol.accessor, space)
         # local names that the program does not have: `n`, masks
-        own = locals_of(self.forward, lambda: self.captured.arguments.call(list(inputs)), seed)
+        with in_double(double):
+            own = locals_of(self.forward, lambda: self.captured.arguments.call(list(inputs)), seed)
         return space | {n: v for n, v in own.items() if n not in space}
 
     def setting(self, inputs: Sequence[Any], seed: int = 0, fresh: bool = False) -> Setting:
         """Forward values and autograd's gradients at these inputs."""
-        truth: Truth = autograd_truth(
-            self.captured,
-            inputs,
-            self.derived.upstream_of,
-            self.wrt,
-            set(self.names),
-            None,
-            seed,
-        )
+        with in_double(is_double(inputs)):
+            truth: Truth = autograd_truth(
+                self.captured,
+                inputs,
+                self.derived.upstream_of,
+                self.wrt,
+                set(self.names),
+                None,
+                seed,
+            )
         values = self.values_at(inputs, seed)
         gradients = {**truth.gradients, **truth.upstream}
         return Setting(values, gradients, truth.upstream, fresh)
@@ -179,7 +183,7 @@ class Reference:
                 gradients[of] = space[label]
                 roots.append(of)
                 after.add(label)
-        with torch.no_grad():
+        with torch.no_grad(), in_double(setting.double):
             for i, line in enumerate(self.lines):
                 exec(self._compiled[line.text], space)
                 follows = any(r in after for r in line.reads)
@@ -209,7 +213,7 @@ class Reference:
     def agrees(self, setting: Setting) -> bool:
         """Whether the longhand gives autograd's gradients here, to double precision."""
         space = self.backward_space(setting)
-        with torch.no_grad():
+        with torch.no_grad(), in_double(setting.double):
             for line in self.lines:
                 exec(self._compiled[line.text], space)
         for of, label in self.labels.items():
@@ -240,7 +244,7 @@ class Reference:
         mine = {id(line) for line in self._adding(of)}
         last = {t: i for i, line in enumerate(self.lines) for t in line.targets}
         out: list[torch.Tensor] = []
-        with torch.no_grad():
+        with torch.no_grad(), in_double(setting.double):
             for i, line in enumerate(self.lines):
                 if id(line) in mine and label in line.reads:
                     space[label] = torch.zeros_like(space[label])
@@ -298,7 +302,7 @@ class Reference:
         """The gradient ``goal`` where only the chosen line adds to each gradient with several."""
         space = self.backward_space(setting)
         true = {self.labels[o]: g for o, g in setting.gradients.items() if o in self.labels}
-        with torch.no_grad():
+        with torch.no_grad(), in_double(setting.double):
             for i, line in enumerate(self.lines):
                 label = next((t for t in line.targets if t in chosen), None)
                 before = space.get(label) if label in line.reads else None
@@ -360,6 +364,11 @@ class Reference:
 
     def holds_at(self, sizes: Mapping[str, int]) -> bool:
         return holds_at(self.captured, sizes)
+
+
+def is_double(inputs: Sequence[Any]) -> bool:
+    """Whether a forward pass computes in double precision at these inputs."""
+    return any(isinstance(v, torch.Tensor) and v.dtype == torch.float64 for v in inputs)
 
 
 def noise_like(t: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

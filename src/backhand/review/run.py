@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import torch
 
 from ..capture.source import mentioned
 from ..checking.compare import same_bits
+from .double import in_double
 from .handwritten import Handwritten, Statement
 from .names import Candidate, Names
 from .reference import Setting
@@ -55,32 +55,10 @@ class Alone:
     error: BaseException | None = None
 
 
-class _InDouble(ast.NodeTransformer):
-    """What asks for single precision asks for double, so that rounding can be told."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "float" and not node.args:
-            node.func.attr = "double"
-        return node
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        self.generic_visit(node)
-        if node.attr in ("float32", "float") and isinstance(node.ctx, ast.Load):
-            owner = node.value
-            if isinstance(owner, ast.Name) and owner.id == "torch":
-                node.attr = "float64"
-        return node
-
-
 @lru_cache(maxsize=4096)
-def compiled(text: str, double: bool) -> CodeType:
+def compiled(text: str) -> CodeType:
     """A statement's code; its text may stand indented in the person's file."""
-    text = textwrap.dedent(text)
-    if double and "float" in text:
-        tree = ast.fix_missing_locations(_InDouble().visit(ast.parse(text)))
-        return compile(tree, "<handwritten>", "exec")
-    return compile(text, "<handwritten>", "exec")
+    return compile(textwrap.dedent(text), "<handwritten>", "exec")
 
 
 @contextmanager
@@ -163,7 +141,8 @@ def run_sequence(
             if name in held and names.of(name) is not None:
                 seen[i, name] = held[name].copy
         try:
-            exec(compiled(statement.text, setting.double), space)
+            with in_double(setting.double):
+                exec(compiled(statement.text), space)
         except Exception as error:
             errors[i] = error
         for name, before in held.items():
@@ -231,7 +210,7 @@ def run_alone(
     for i, changed in zip(order, statements, strict=True):
         original = handwritten.statements[i]
         text = changed if isinstance(changed, str) else changed.text
-        code = compiled(text, double)
+        code = compiled(text)
         reads = mentioned(code) if isinstance(changed, str) else original.reads
         for name in reads:
             if name in chain:
@@ -247,7 +226,8 @@ def run_alone(
             if name not in chain and name in base:
                 space[name] = copied(base[name])
         try:
-            exec(code, space)
+            with in_double(double):
+                exec(code, space)
         except Exception as error:
             return Alone(None, error)
         for name in original.writes:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from ..errors import BackhandError
-from .fresh import doubled, fresh_inputs
+from .double import doubled
+from .fresh import fresh_inputs
 from .reference import Reference, Setting
 from .run import copied
 
@@ -24,7 +25,7 @@ class Settings:
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
         self.given = reference.setting(reference.inputs)
-        self.double = reference.setting(doubled(reference.inputs))
+        self.double = reference.setting([doubled(v) for v in reference.inputs])
         self.trusted = reference.agrees(self.double)
         self._fresh: dict[tuple[int, bool], Setting | None] = {}
         self._noisy: dict[tuple[Any, ...], Setting | None] = {}

@@ -21,6 +21,7 @@ import safetensors.torch
 from torch import Tensor
 
 from backhand.errors import BackhandError, InputError
+from backhand.files import replace_file
 from backhand.train.data import shown
 
 FORMAT = 1
@@ -53,30 +54,11 @@ def canonical(facts: dict[str, Any]) -> bytes:
     return (json.dumps(sealed, sort_keys=True, indent=1) + "\n").encode()
 
 
-def sync_directory(directory: Path) -> None:
-    """Make renames in a directory last through a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(directory, os.O_RDONLY)
+def write(path: Path, content: bytes) -> None:
+    """Write a file of a run, whole or not at all."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that at any instant it is the old one or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_directory(path.parent)
+        replace_file(path, content)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise BackhandError(
             f"cannot write {shown(str(path))}: {error.strerror or error}; "
             "make room or choose another directory with --out"
@@ -104,8 +86,8 @@ def save(directory: Path, snapshot: Snapshot) -> None:
         "tensors": hashlib.sha256(blob).hexdigest(),
     }
     name = stem(snapshot.step)
-    replace_file(directory / f"{name}.safetensors", blob)
-    replace_file(directory / f"{name}.json", canonical(facts))
+    write(directory / f"{name}.safetensors", blob)
+    write(directory / f"{name}.json", canonical(facts))
     # Later steps are left over from a checkpoint that could not be read: they would be misread.
     earlier = [step for step in steps_in(directory) if step < snapshot.step]
     remove(directory, keep={snapshot.step, *earlier[: KEPT - 1]})

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backhand.train.checkpoint import replace_file
+from backhand.train.checkpoint import write
 
 WINDOW = 1000
 
@@ -46,4 +46,4 @@ def draw_curve(losses: NDArray[np.float32], path: Path, title: str) -> None:
     axes.legend(loc="upper right")
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
-    replace_file(path, picture.getvalue())
+    write(path, picture.getvalue())

@@ -82,6 +82,7 @@ class _Walk(ast.NodeVisitor):
             self.bind(target)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self.visit(node.annotation)
         if node.value is not None:
             self.visit(node.value)
             self.bind(node.target)
@@ -129,7 +130,9 @@ class _Walk(ast.NodeVisitor):
     visit_ImportFrom = visit_Import
 
     def visit_FunctionDef(self, node: Function) -> None:
-        for part in (*node.decorator_list, *node.args.defaults, *node.args.kw_defaults):
+        annotations = (n.annotation for n in ast.walk(node.args) if isinstance(n, ast.arg))
+        defaults = (*node.args.defaults, *node.args.kw_defaults)
+        for part in (*node.decorator_list, *defaults, *annotations, node.returns):
             if part is not None:
                 self.visit(part)
         for name in free_names(node):

@@ -101,7 +101,7 @@ def lines_of(cells: Iterable[Cell]) -> list[Line]:
 
 def _flat(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     for node in body:
-        if (isinstance(node, ast.With) and all(map(_transparent, node.items))) or _is_main(node):
+        if (isinstance(node, ast.With) and all(map(_transparent, node.items))) or is_main(node):
             assert isinstance(node, (ast.With, ast.If))
             yield from _flat(node.body)
         else:
@@ -115,7 +115,8 @@ def _transparent(item: ast.withitem) -> bool:
     return name in _TRANSPARENT and item.optional_vars is None
 
 
-def _is_main(node: ast.stmt) -> bool:
+def is_main(node: ast.stmt) -> bool:
+    """``if __name__ == "__main__":``."""
     return (
         isinstance(node, ast.If)
         and isinstance(node.test, ast.Compare)
