@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rules",),
     ("capture",),
     ("program",),
+    ("output",),  # text and files that leave the program
     ("errors", "files"),
 )
 # These meet at the program, whatever their height.

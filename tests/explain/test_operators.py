@@ -31,7 +31,7 @@ PLACEHOLDERS = re.compile(
 class Balanced(HTMLParser):
     """Notes what is opened and not closed."""
 
-    VOID = frozenset({"meta", "br", "hr", "img", "link"})
+    VOID = frozenset({"meta", "br", "wbr", "hr", "img", "link"})
 
     def __init__(self) -> None:
         super().__init__()

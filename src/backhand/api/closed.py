@@ -6,8 +6,9 @@ import difflib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..emit.listing import print_backward
+from ..emit.listing import Listing, print_backward, printed_name
 from ..errors import InputError
+from ..explain.source import cone
 from ..longhand import Backward, recompute
 from ..program.ir import Value
 from ..shorthand import (
@@ -29,22 +30,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """A closed form: its source (runnable), its statement in LaTeX, its proof and its cost.
+    """One gradient in terms of another and of forward values; ``str`` is the source.
 
-    ``found`` is false where no closed form is worth having: the source is the longhand then, and
-    ``refusals`` say why. ``cost`` and ``longhand_cost`` count passes over large tensors, bytes
-    saved and operators.
+    Attributes:
+        of: The value whose gradient it is.
+        given: The value whose gradient it starts from.
+        source: The lines, which run where the forward pass has run.
+        listing: The same, line by line.
+        latex: The statement.
+        proof: Why it holds, line by line; ``str`` is readable text.
+        found: False where no closed form is worth having: the source is the longhand then.
+        cost: Passes over large tensors, bytes saved, and operators.
+        longhand_cost: The same of the longhand that it takes the place of.
+        refusals: What was found and not taken, and why.
+        lemmas: What the forward pass guarantees and the proof uses.
+        replaces: What the lines of longhand assign that it takes the place of.
     """
 
     of: str
     given: str
-    source: str
+    listing: Listing
     latex: str
     proof: Proof
     found: bool
     cost: Weight
     longhand_cost: Weight
     refusals: tuple[Refusal, ...]
+    replaces: frozenset[str]
+
+    @property
+    def source(self) -> str:
+        return self.listing.source
 
     @property
     def lemmas(self) -> tuple[Lemma, ...]:
@@ -84,13 +100,14 @@ def stated(
     return ClosedForm(
         target.var or target.name,
         upstream.var or upstream.name,
-        listing.source,
+        listing,
         proof.steps[-1].latex.replace("&=", "="),
         proof,
         bool(region.lines),
         region.weight or region.longhand,
         region.longhand,
         tuple(region.refusals),
+        frozenset(printed_name(o) for n in cone(region.nodes, [target]) for o in n.outs),
     )
 
 

@@ -14,7 +14,7 @@ from ..explain import Closed, Explanation, Explanations, Source, explained
 from ..program.ir import Value, cone
 from ..program.ops import get_op
 from ..shorthand import Region
-from .closed import stated
+from .closed import ClosedForm, stated
 
 if TYPE_CHECKING:
     from .text import Derivation
@@ -61,7 +61,16 @@ def source_of(derivation: Derivation) -> Source:
 
 
 def closed(derivation: Derivation, value: str) -> Closed | None:
-    """The closed form of a value's gradient, where the shorthand has one."""
+    """The closed form of a value's gradient, for its explanation."""
+    found = closed_in_shorthand(derivation, value)
+    if found is None:
+        return None
+    statement = "\n".join(broken(found.proof.statement, WIDTH))
+    return Closed(found.source.strip(), found.given, statement, found.proof)
+
+
+def closed_in_shorthand(derivation: Derivation, value: str) -> ClosedForm | None:
+    """The closed form of a value's gradient, where the shorthand has one worth telling."""
     if not _may_end_a_region(derivation, value):
         return None
     for region in derivation.regions:
@@ -76,10 +85,7 @@ def closed(derivation: Derivation, value: str) -> Closed | None:
         else:  # between these two alone there is another region
             given = region.given[0].var or region.given[0].name
             found = derivation.closed_form(value, given)
-        if not found.found:
-            return None
-        statement = "\n".join(broken(found.proof.statement, WIDTH))
-        return Closed(found.source.strip(), found.given, statement, found.proof)
+        return found if found.found else None
     return None
 
 
@@ -142,4 +148,4 @@ def _unknown(name: str, known: dict[str, Value], source: Source) -> str:
     return f"there is no gradient of {name!r}: there are {names}"
 
 
-__all__ = ["closed", "explain", "source_of"]
+__all__ = ["closed", "closed_in_shorthand", "explain", "source_of"]

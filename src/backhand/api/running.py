@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.utils._pytree as pytree
@@ -15,15 +16,19 @@ from ..capture.inputs import Leaf, flatten
 from ..capture.source import definition_of, location_of_error
 from ..checking import Report, verify
 from ..checking.rounding import doubled, excused
-from ..checking.verify import autograd_truth, run_lines
+from ..checking.verify import Truth, autograd_truth, run_lines
 from ..emit.listing import (
     print_forward,
     printed_name,
 )
 from ..errors import CaptureError, InputError, InternalError, first_line, own_faults
 from ..operator import Operator
+from ..output import check_output
 from ..program.invoke import dtype_name
 from .text import Derivation, described
+
+if TYPE_CHECKING:
+    from ..report import Page
 
 
 class Backprop(Derivation):
@@ -120,9 +125,12 @@ class Backprop(Derivation):
     ) -> tuple[Any, dict[str, Any]]:
         """Run forward and backward: ``(outputs, {input name: gradient})``.
 
-        ``upstream`` is the gradient of the output (a tuple, one per differentiable output) and is
-        needed unless the output is a scalar loss. Inputs may have other sizes than the examples;
-        where the derivation does not hold for them (a batch of one, another dtype) it is made anew.
+        ``outputs`` is what the forward pass returns; each gradient has its input's shape and dtype.
+        ``upstream`` is the gradient of the output, in its shape and dtype (a tuple, one per
+        differentiable output); it is needed unless the output is a scalar loss. Inputs may have
+        other sizes than the examples; where the derivation does not hold for them (a batch of one,
+        another dtype) it is made anew. Raises ``InputError`` for inputs that the forward pass does
+        not take, with its line, and for an upstream that does not fit.
         """
         usual = self._flat and not kwargs and upstream is None
         same = not self.captured.state.changed()
@@ -246,8 +254,10 @@ class Backprop(Derivation):
         """Check every named gradient against autograd on the user's own function.
 
         Without inputs the example inputs are used. Returns a report: ``.ok``, ``.gradients``, and a
-        table as ``str``. Outputs that are not a scalar loss get a random upstream. ``form`` is
-        ``longhand`` or ``shorthand``.
+        table as ``str``. Outputs that are not a scalar loss get a random upstream, drawn with
+        ``seed``, unless ``upstream`` gives one. ``form`` is ``longhand`` or ``shorthand``;
+        ``target`` is what the table calls it. Raises ``InputError`` where the forward pass itself
+        fails on the inputs.
         """
         how: dict[str, Any] = {"upstream": upstream, "target": target, "seed": seed, "form": form}
         if args or kwargs:
@@ -261,6 +271,12 @@ class Backprop(Derivation):
             return bp.verify(**how)
         else:
             values = [leaf.value for leaf in self.leaves]
+        return self._judged(values, target or self.name, form, seed, upstream)[0]
+
+    def _judged(
+        self, values: Sequence[Any], target: str, form: str, seed: int, upstream: Any = None
+    ) -> tuple[Report, Truth]:
+        """The verdicts on one form, and autograd's gradients that they rest on."""
         detached = [v.detach() if isinstance(v, torch.Tensor) else v for v in values]
         for leaf, value in zip(self.leaves, detached, strict=True):
             if isinstance(value, torch.Tensor) and value.is_meta:
@@ -295,7 +311,7 @@ class Backprop(Derivation):
         order = [n for n in reversed(names) if n in derived.gradients]
         with own_faults("running the derived passes", definition_of(self.forward)):
             report = verify(
-                target or self.name,
+                target,
                 self.captured,
                 derived,
                 self.listing("exact", shapes=False, form=form),
@@ -306,25 +322,55 @@ class Backprop(Derivation):
                 form,
             )
             if report.ok or form == "longhand":
-                return report
+                return report, truth
             ups = [truth.upstream[of] for of in derived.upstream_of]
-            ours, theirs = (self._in_double(f, detached, ups, seed) for f in (form, "longhand"))
-            return excused(report, ours, theirs)
+            wide, up = doubled(detached), doubled(ups)
+            ours, theirs = (self._numbers(f, wide, up, seed)[1] for f in (form, "longhand"))
+            return excused(report, ours, theirs), truth
 
-    def _in_double(
+    def _numbers(
         self, form: str, values: Sequence[Any], ups: Sequence[Any], seed: int
-    ) -> dict[str, Any]:
-        """Every named gradient by one form, run in double precision."""
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Every named value, and every named gradient, by the forward value's name."""
         derived = self.form(form, "exact")
-        space = self.namespace(doubled(values), seed, form)
-        for value, up in zip(derived.upstream, doubled(ups), strict=True):
+        space = self.namespace(values, seed, form)
+        for value, up in zip(derived.upstream, ups, strict=True):
             space[printed_name(value)] = up
         listing = self.listing("exact", shapes=False, form=form)
         with torch.no_grad():
             run_lines([*listing.preamble, *listing.lines], space)
         printed = {v.name: printed_name(v) for v in derived.program.values()}
         names = {of: printed.get(name) for of, name in derived.gradients.items()}
-        return {of: space[label] for of, label in names.items() if label in space}
+        gradients = {of: space[label] for of, label in names.items() if label in space}
+        named = (v for v in self.forward_of(form).values() if printed_name(v) in space)
+        return {v.name: space[printed_name(v)] for v in named}, gradients
+
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        force: bool = False,
+        target: str | None = None,
+    ) -> Page:
+        """One self-contained HTML page about this derivation, written to ``path`` if given.
+
+        It has both passes side by side, every gradient with its derivation, its picture and
+        autograd's verdict, the closed forms with their proofs, and what all of it costs, on the
+        example inputs. ``target`` is what the page calls the forward pass. Raises ``InputError``
+        where ``path`` cannot be written, or is there and ``force`` does not say to replace it.
+        """
+        from .reporting import page_of  # what draws pictures takes half a second to import
+
+        if path is not None:
+            check_output(os.fspath(path), force)  # before the work is done
+        bp = self
+        if self.captured.state.changed():
+            example = self.captured.arguments
+            bp = self.specialised(example.args, example.kwargs)
+        with own_faults("making the report", definition_of(self.forward)):
+            page = page_of(bp, target or self.name)
+        if path is not None:
+            page.write(os.fspath(path), force)
+        return page
 
     def function(
         self,
@@ -336,8 +382,9 @@ class Backprop(Derivation):
 
         Its arguments are the inputs in order (a module's parameters after the others). It works
         under ``torch.compile``, ``torch.func``, autocast and in ``DistributedDataParallel``.
-        ``operator="mylib::name"`` registers it with ``torch.library`` as well and calls that, which
-        a compiler keeps whole.
+        ``form`` and ``save`` are those of ``emit``. ``operator="mylib::name"`` registers it with
+        ``torch.library`` as well and calls that, which a compiler keeps whole. Raises
+        ``InputError`` for a name that is taken or is none.
         """
         return Operator(self, form, save, operator)
 

@@ -45,6 +45,9 @@ _OURS = frozenset(
         "click",
         "rich",
         "matplotlib",
+        "PIL",
+        "jinja2",
+        "markupsafe",
         "safetensors",
         "watchfiles",
     )

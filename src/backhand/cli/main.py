@@ -24,6 +24,7 @@ COMMANDS = {
     "tour": "The article from end to end: every gradient checked, then training.",
     "derive": "Write the backward pass of a forward pass.",
     "explain": "Explain a gradient: uses, shapes, local gradients, a tiny case, proofs.",
+    "report": "Write one page: code, gradients, derivations, pictures, proofs, cost.",
     "verify": "Check every gradient against autograd: exact, close or wrong.",
     "check": "Review a backward pass written by hand.",
     "practice": "Exercises in writing backward passes by hand.",

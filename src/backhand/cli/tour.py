@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .text import clean
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 SIZES = tuple((n, d) for n in (8, 32, 33, 100) for d in (64, 200))
 COMPARED = 200  # training steps taken both ways
 OUT = "backhand-tour"
+REPORT = "report.html"
 
 
 @click.command("tour")
@@ -24,7 +27,7 @@ OUT = "backhand-tour"
     default=OUT,
     show_default=True,
     metavar="DIR",
-    help="Directory for the trained network and its loss curve.",
+    help="Directory for the trained network, its loss curve and the report.",
 )
 @click.option("--force", is_flag=True, help=f"Replace a run in --out, as is always done in {OUT}.")
 def tour(steps: int, hidden: int, out: str, force: bool) -> None:
@@ -32,10 +35,12 @@ def tour(steps: int, hidden: int, out: str, force: bool) -> None:
 
     Exercise 1: the backward pass of a small network, one line per gradient, each checked against
     autograd. Exercises 2 and 3: the closed forms of cross entropy and batch norm, found and proved.
-    Then the network is trained on its backward pass, without autograd.
+    Then the network is trained on its backward pass, without autograd. All of it is put on one page
+    at the end, report.html, with the derivation and the picture of every gradient.
     """
     if steps < 1 or hidden < 1:
         raise click.UsageError("--steps and --hidden must be at least 1")
+    from ..output import check_output
     from ..train.run import claim
     from .tables import Terminal
 
@@ -46,12 +51,15 @@ def tour(steps: int, hidden: int, out: str, force: bool) -> None:
             super().on_broken_pipe()
             raise SystemExit(0)
 
-    claim(out, force or out == OUT)  # rather than after all the rest
+    replace = force or out == OUT
+    claim(out, replace)  # rather than after all the rest
+    check_output(f"{out}/{REPORT}", replace)
     console = Stage(highlight=False)
     bp = _exercise_1(console)
     _closed_forms(console, bp)
     _training(console, steps, hidden, out)
-    _onwards(console)
+    bp.report(f"{out}/{REPORT}", force=True, target="backhand.train.network:forward")
+    _onwards(console, f"{out}/{REPORT}")
 
 
 def _exercise_1(console: Console) -> Backprop:
@@ -205,7 +213,7 @@ def _training(console: Console, steps: int, hidden: int, out: str) -> None:
         raise SystemExit(status)
 
 
-def _onwards(console: Console) -> None:
+def _onwards(console: Console, page: str) -> None:
     from ..train.stop import program
 
     name = program()
@@ -215,6 +223,13 @@ def _onwards(console: Console) -> None:
         "then:\n\n"
         f"  {name} derive examples/article.py:forward\n      its backward pass as source\n"
         f"  {name} verify examples/article.py:forward\n      each gradient against autograd\n"
+        f"  {name} report examples/article.py:forward\n      everything about it on one page\n"
         f"  {name} train --data names.txt\n      a full training run on names of yours\n",
         markup=False,
     )
+    console.rule("[bold]The report")
+    console.print(
+        "Why each of these gradients is what it is, with pictures of their numbers, stands on one "
+        "page, which needs no network. Open it in a browser:",
+    )
+    console.print(f"\n  {clean(page)}\n", markup=False, soft_wrap=True)

@@ -22,13 +22,32 @@ _serial = count()
 
 
 @dataclass(frozen=True)
+class Block:
+    """What is printed under one forward statement: the statement, and the lines below it."""
+
+    source: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
 class Listing:
-    """A backward pass as source. ``str`` gives the text; ``lines`` its statements in order."""
+    """A backward pass as source; ``str`` is the text.
+
+    Attributes:
+        source: The text, with the forward lines as comments.
+        lines: Its statements in order, each with its ``text`` and its ``targets``.
+        program: The backward program that was printed.
+        preamble: Statements that come first: sizes that have names.
+        start: The gradient of the loss itself, which comes next.
+        blocks: The lines by forward statement.
+    """
 
     source: str
     lines: tuple[Line, ...]
     program: Program
     preamble: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
     def __str__(self) -> str:
         return self.source
@@ -48,8 +67,8 @@ def preamble(symbols: Sequence[Symbol], used: set[str]) -> tuple[str, ...]:
     )
 
 
-def shape_text(shape: Sequence[Dim], symbols: Sequence[Symbol]) -> str:
-    """A shape for a comment: named sizes by name, the others by the example's value."""
+def size_texts(shape: Sequence[Dim], symbols: Sequence[Symbol]) -> list[str]:
+    """The sizes of a shape for people: named ones by name, the others by the example's value."""
     shown = {s.name: s.name if s.named else str(s.hint) for s in symbols}
     named = {s.name for s in symbols if s.named}
     hints = {s.name: s.hint for s in symbols}
@@ -61,7 +80,12 @@ def shape_text(shape: Sequence[Dim], symbols: Sequence[Symbol]) -> str:
             parts.append(size_text(d.expr, shown)[0])
         else:
             parts.append(str(d.evaluate(hints)))
-    return f"[{', '.join(parts)}]"
+    return parts
+
+
+def shape_text(shape: Sequence[Dim], symbols: Sequence[Symbol]) -> str:
+    """A shape for a comment: named sizes by name, the others by the example's value."""
+    return f"[{', '.join(size_texts(shape, symbols))}]"
 
 
 def print_backward(
@@ -79,23 +103,30 @@ def print_backward(
     """
     values = [] if forward is None else list(forward.values())
     printer = Printer(program, size_names(symbols), forward=values, backend=backend)
-    blocks = [(step, made) for step in program.steps if (made := _step_lines(printer, step))]
-    lines = [line for _, made in blocks for line in made]
-    used = names_in(line.text for line in lines)
-    head = preamble(symbols, used)
-    out: list[str] = [*head, *start]
+    groups: list[list[Line]] = []
     before: Step | None = None
-    for step, made in blocks:
-        if before is None or not _one_statement(before, step):
-            if out:
-                out.append("")
-            if step.source:
-                out.append(f"# {step.source}")
+    for step in program.steps:
+        made = _step_lines(printer, step)
+        if not made:
+            continue
+        if before is not None and one_statement(before, step):
+            groups[-1] += made
+        else:
+            groups.append(made)
         before = step
+
+    lines = tuple(line for made in groups for line in made)
+    head = preamble(symbols, names_in(line.text for line in lines))
+    parts = ["\n".join([*head, *start])] if head or start else []
+    blocks: list[Block] = []
+    for made in groups:
+        first = made[0].step
+        blocks.append(Block(first.source if first else "", tuple(made)))
+        rows = [f"# {blocks[-1].source}"] if blocks[-1].source else []
         for line in made:
-            shape = _comment(line, symbols) if shapes else ""
-            out += broken(line.text, width, shape)
-    return Listing("\n".join(out) + "\n", tuple(lines), program, head)
+            rows += broken(line.text, width, shape_comment(line, symbols) if shapes else "")
+        parts.append("\n".join(rows))
+    return Listing("\n\n".join(parts) + "\n", lines, program, head, tuple(start), tuple(blocks))
 
 
 def _step_lines(printer: Printer, step: Step) -> list[Line]:
@@ -106,7 +137,7 @@ def _step_lines(printer: Printer, step: Step) -> list[Line]:
         raise UnsupportedError(error.message, step.where, error.hint) from None
 
 
-def _one_statement(before: Step, step: Step) -> bool:
+def one_statement(before: Step, step: Step) -> bool:
     """Whether two neighbouring steps are parts of one statement: ``a, b = f(x), g(x)``."""
     if not step.source or before.where != step.where:
         return False
@@ -114,7 +145,8 @@ def _one_statement(before: Step, step: Step) -> bool:
     return len(targets) > 1 and {before.name, step.name} <= targets
 
 
-def _comment(line: Line, symbols: Sequence[Symbol]) -> str:
+def shape_comment(line: Line, symbols: Sequence[Symbol]) -> str:
+    """The shape of what a line assigns, as the comment behind it."""
     if not line.assigns:
         return ""
     shape = line.assigns[-1].shape
@@ -185,14 +217,18 @@ def compile_function(
 
 
 __all__ = [
+    "Block",
     "Listing",
     "Size",
     "compile_function",
+    "one_statement",
     "preamble",
     "print_backward",
     "print_forward",
     "printed_name",
+    "shape_comment",
     "shape_text",
     "size_names",
+    "size_texts",
     "with_deletions",
 ]

@@ -23,7 +23,7 @@ from .blocks import (
     Spans,
     Strip,
 )
-from .mathml import mathml
+from .mathml import mathml, wrapping
 from .writer import Writer
 
 STYLE = """
@@ -156,7 +156,7 @@ class _Writer(Writer):
 
     def formula(self, block: Formula) -> str:
         note = f' <span class="bh-note">{escape(block.note)}</span>' if block.note else ""
-        return f'<div class="bh-formula">{mathml(block.tex, True)}{note}</div>'
+        return f'<div class="bh-formula">{wrapping(block.tex)}{note}</div>'
 
     def code(self, block: Code) -> str:
         return f'<pre class="bh-{block.role}"><code>{escape(block.text)}</code></pre>'
@@ -194,7 +194,7 @@ class _Writer(Writer):
 
     def derivation(self, lines: Sequence[ProofLine]) -> str:
         items = "".join(
-            f'<li><div class="bh-formula">{mathml(line.tex, True)}</div>'
+            f'<li><div class="bh-formula">{wrapping(line.tex)}</div>'
             + (f"through {self.inline(line.through)}" if line.through else "")
             + "</li>"
             for line in lines
@@ -207,7 +207,7 @@ def _cells(cells: Iterable[str]) -> str:
 
 
 def _matrix(block: Matrix) -> str:
-    rows = "".join(f"<tr>{_cells(mathml(cell, True) for cell in row)}</tr>" for row in block.cells)
+    rows = "".join(f"<tr>{_cells(map(wrapping, row))}</tr>" for row in block.cells)
     kind = "bh-matrix bh-gradient" if block.role == "gradient" else "bh-matrix"
     return (
         f'<figure><table class="{kind}" role="presentation"><tbody>{rows}</tbody></table></figure>'

@@ -20,6 +20,9 @@ from .notation import (
     parse,
 )
 
+LONG = 40  # characters of TeX that fit on any screen
+OPENING, CLOSING = ("(", "[", "\\{", "\\lfloor"), (")", "]", "\\}", "\\rfloor")
+BREAKS = ("+", "-", "=")
 _MARKS = {"hat": "^", "bar": "¯", "overline": "¯"}
 
 
@@ -28,6 +31,39 @@ def mathml(tex: str, display: bool = False) -> str:
     """A whole ``<math>`` element; with ``display`` fractions and sums are as large as they can."""
     kind = ' displaystyle="true"' if display else ""
     return f"<math{kind}><mrow>{_inside(parse(tex))}</mrow></math>"
+
+
+@lru_cache(maxsize=8192)
+def wrapping(tex: str) -> str:
+    """A formula as large as it can be; a long one in several elements, so that it may wrap.
+
+    A ``<math>`` element stays on one line: a sum of many terms would leave the screen, or the page.
+    """
+    parts = _terms(parse(tex)) if len(tex) > LONG else []
+    if len(parts) < 2:
+        return mathml(tex, True)
+    first, *rest = (f"<mrow>{_inside(Row(tuple(items)))}</mrow>" for items in parts)
+    # a sign at the beginning of an element is still one between two terms
+    rest = [part.replace("<mo>", '<mo form="infix">', 1) for part in rest]
+    return "<wbr>".join(f'<math displaystyle="true">{part}</math>' for part in (first, *rest))
+
+
+def _terms(item: Item) -> list[list[Item]]:
+    """The terms of a sum outside all brackets, each with the sign before it, relations as well."""
+    out: list[list[Item]] = [[]]
+    depth = 0
+    for part in item.items if isinstance(item, Row) else (item,):
+        if isinstance(part, Sign):
+            depth += (part.tex in OPENING) - (part.tex in CLOSING)
+            if depth == 0 and part.tex in BREAKS and out[-1] and not _open(out[-1][-1]):
+                out.append([])
+        out[-1].append(part)
+    return out
+
+
+def _open(item: Item) -> bool:
+    """Whether something has to follow: a sign after it stands before a term, not between two."""
+    return isinstance(item, Sign) and item.tex not in CLOSING
 
 
 def _inside(item: Item) -> str:
@@ -93,4 +129,4 @@ def _script(item: Script) -> str:
     return f"<{below}>{base}{sub}</{below}>" if sub else f"<{above}>{base}{sup}</{above}>"
 
 
-__all__ = ["mathml"]
+__all__ = ["mathml", "wrapping"]

@@ -24,14 +24,15 @@ ITEM_BYTES = {"bool": 1, "bfloat16": 2, "complex64": 8, "complex128": 16}
 class Cost:
     """The cost of one backward pass at given sizes.
 
-    ``statements``: printed lines, sizes and the upstream of a loss not counted.
-    ``passes``: how often a large tensor is read from or written to memory if everything that can
-    be fused is (``loops``). Large is what has at least ``LARGE`` times the elements of the largest
-    tensor that the forward pass reads or makes.
-    ``bytes_moved``: the bytes of all those reads and writes, small tensors included.
-    ``bytes_saved``: the memory of the inputs and forward values that the backward pass reads; views
-    of one tensor count once, what is read for its shape only does not count.
-    ``flops``: one per element for each operator, two per product in a product of matrices.
+    Attributes:
+        statements: Printed lines, sizes and the upstream of a loss not counted.
+        passes: How often a large tensor is read from or written to memory if everything that can
+            be fused is. Large is what has at least a quarter of the elements of the largest tensor
+            that the forward pass reads or makes.
+        bytes_moved: The bytes of all those reads and writes, small tensors included.
+        bytes_saved: The memory of the inputs and forward values that the backward pass reads; views
+            of one tensor count once, what is read for its shape only does not count.
+        flops: One per element for each operator, two per product in a product of matrices.
     """
 
     statements: int
@@ -64,7 +65,7 @@ def cost(forward: Program, backward: Program, at: Mapping[str, int] | None = Non
         statements=sum(n.outs[0].name not in folded for n in backward.nodes()),
         passes=sum(elements >= threshold for _, elements in moved),
         bytes_moved=sum(n * item_bytes(dtypes[name.partition("%")[0]]) for name, n in moved),
-        bytes_saved=sum(extent.elements(v) * item_bytes(v.dtype) for v in saved(forward, backward)),
+        bytes_saved=sum(weight(v, extent) for v in saved(forward, backward)),
         flops=sum(flops(node, extent) for node in backward.nodes()),
     )
 
@@ -77,6 +78,11 @@ def saved(forward: Program, backward: Program) -> Iterator[Value]:
     read.update(v.name for v in backward.outputs)
     kept = {base(known[name], producers).name for name in read if name in known}
     return (v for name, v in known.items() if name in kept)
+
+
+def weight(value: Value, extent: Extent) -> int:
+    """The bytes of a tensor."""
+    return extent.elements(value) * item_bytes(value.dtype)
 
 
 def item_bytes(dtype: str) -> int:
@@ -163,7 +169,7 @@ def comparison(costs: Mapping[str, Cost]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("", *costs, *(["ratio"] if len(columns) > 1 else []))]
     for label, attribute, unit in _QUANTITIES:
         numbers = [getattr(c, attribute) for c in columns]
-        cells = [_amount(n, unit) if unit is not None else str(n) for n in numbers]
+        cells = [amount(n, unit) if unit is not None else str(n) for n in numbers]
         if len(columns) > 1:
             cells.append(f"{numbers[-1] / numbers[0]:.2f}" if numbers[0] else "")
         rows.append((label, *cells))
@@ -179,7 +185,7 @@ _QUANTITIES = (
 )
 
 
-def _amount(n: float, unit: str) -> str:
+def amount(n: float, unit: str) -> str:
     """A number with three figures: ``4.1 MB``."""
     for prefix in ("", "k", "M", "G"):
         if n < 1000 or prefix == "G":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import total_ordering
 
 from ..longhand.passes import again
-from ..program.cost import LARGE, item_bytes, saved
+from ..program.cost import LARGE, saved, weight
 from ..program.ir import Node, Program, Step, Value
 from ..program.loops import Extent, loops
 from ..program.ops import get_op
@@ -62,7 +62,7 @@ class Scales:
         kept = [v for v in saved(self.forward, program) if v.name not in made]
         return Weight(
             sum(n >= threshold for n in parts),
-            sum(self.extent.elements(v) * item_bytes(v.dtype) for v in kept),
+            sum(weight(v, self.extent) for v in kept),
             round(self._operators(program.nodes(), threshold), 3),
         )
 
