@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from docs import build_transcript
+from benchmarks.forms import FORMS, form
+from docs import build_evidence, build_transcript
+from docs.build_evidence import COLUMNS, errors, passes
 
 
 def test_the_transcript_of_a_check_is_up_to_date() -> None:
@@ -26,3 +28,20 @@ def test_only_what_depends_on_the_processor_may_differ() -> None:
     assert comparable(page) != comparable(page.replace("close", "wrong"))
     assert comparable(page) != comparable(page.replace("the sign", "a sign"))
     assert comparable(counts[0]) != comparable(counts[0].replace("1 wrong", "2 wrong"))
+
+
+def test_the_page_of_rounding_has_every_form() -> None:
+    page = build_evidence.PAGE.read_text(encoding="utf-8")
+    assert page.startswith(build_evidence.HEAD), "run .venv/bin/python -m docs.build_evidence"
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert [row[0].removeprefix("| ") for row in rows[2:]] == [f.name for f in FORMS]
+    assert {len(row) for row in rows} == {len(COLUMNS) + 1}
+
+
+def test_rounding_is_measured_as_the_page_says() -> None:
+    softmax, variance = (form(name) for name in ("softmax", "variance"))
+    longhand, shorthand = errors(softmax, passes(softmax), "ordinary inputs") or (0.0, 0.0)
+    assert 0 < shorthand < 4 and 0 < longhand < 4
+    # what the page warns of
+    found = errors(variance, passes(variance), "inputs of mean 1e4 and deviation 1e-2")
+    assert found is not None and found[0] < 10 and found[1] > 1e3
