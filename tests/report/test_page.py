@@ -132,7 +132,7 @@ def test_odd_tensors_have_a_page_too() -> None:
     page = backhand.derive(small, x, w, torch.ones(0, 3), k, 0.5).report()
     seen = Reader(page.html)
     assert page.ok and "given, [3, 2]" in seen.text["code"]
-    assert "None worth having" in seen.text["short"]
+    assert "None worth having" in seen.text["short"] and "shorthand" not in seen.text
     assert "empty" in seen.text[anchor("dempty")] and "a scalar" in seen.text[anchor("dw")]
     assert "NaN" in seen.text[anchor("dx")]
     assert "# [3] int64" in " ".join(seen.text["code"].split()) and anchor("dk") not in seen.text

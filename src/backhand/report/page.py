@@ -132,6 +132,7 @@ def render(data: ReportData) -> Page:
         inputs=passes.inputs(),
         forward=passes.forward(),
         backward=backward,
+        shorter=data.shorthand.source != data.longhand.source,
         shorthand=passes.backward(data.shorthand),
         closed=[
             (c, passes.part(data.longhand, c.replaces), passes.backward(c.listing)[1:])
