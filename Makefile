@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint browser clean
+.PHONY: demo test lint docs browser clean
 
 demo: $(INSTALLED)
 	@$(VENV)/bin/backhand tour
@@ -15,6 +15,11 @@ test: lint browser
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
+
+# The documentation as a site. (The variable silences what the theme has to say of its own future.)
+docs: $(INSTALLED)
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "The documentation is in build/site: open build/site/index.html"
 
 # Tests open pages in the system's Chromium or Chrome. Where there is none this installs one, which
 # needs root or sudo; where there is one it does nothing.

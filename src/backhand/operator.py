@@ -40,10 +40,12 @@ class Derivation(Protocol):
 
 
 class Operator:
-    """The compiled text of ``emit("function")``: ``source`` holds it, a call runs it.
+    """The compiled text of ``emit("function")``, as a differentiable function: call it.
 
-    Inputs for which the derivation does not hold (a batch of one, another dtype) are derived anew,
-    as ``Backprop`` does it, except under ``torch.compile``, where they are refused.
+    Its arguments are tensors and integers in the order of the derivation's, then a module's
+    parameters and buffers; ``source`` is its text. Inputs for which the derivation does not hold
+    (a batch of one, another dtype) are derived anew, as ``Backprop`` does it, except under
+    ``torch.compile``, where they are refused.
     """
 
     def __init__(

@@ -30,11 +30,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """A closed form: its source (runnable), its statement in LaTeX, its proof and its cost.
+    """One gradient in terms of another and of forward values; ``str`` is the source.
 
-    ``found`` is false where no closed form is worth having: the source is the longhand then, and
-    ``refusals`` say why. ``cost`` and ``longhand_cost`` count passes over large tensors, bytes
-    saved and operators. ``replaces`` names what the longhand lines assign that it stands for.
+    Attributes:
+        of: The value whose gradient it is.
+        given: The value whose gradient it starts from.
+        source: The lines, which run where the forward pass has run.
+        listing: The same, line by line.
+        latex: The statement.
+        proof: Why it holds, line by line; ``str`` is readable text.
+        found: False where no closed form is worth having: the source is the longhand then.
+        cost: Passes over large tensors, bytes saved, and operators.
+        longhand_cost: The same of the longhand that it takes the place of.
+        refusals: What was found and not taken, and why.
+        lemmas: What the forward pass guarantees and the proof uses.
+        replaces: What the lines of longhand assign that it takes the place of.
     """
 
     of: str

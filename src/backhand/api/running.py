@@ -125,9 +125,12 @@ class Backprop(Derivation):
     ) -> tuple[Any, dict[str, Any]]:
         """Run forward and backward: ``(outputs, {input name: gradient})``.
 
-        ``upstream`` is the gradient of the output (a tuple, one per differentiable output) and is
-        needed unless the output is a scalar loss. Inputs may have other sizes than the examples;
-        where the derivation does not hold for them (a batch of one, another dtype) it is made anew.
+        ``outputs`` is what the forward pass returns; each gradient has its input's shape and dtype.
+        ``upstream`` is the gradient of the output, in its shape and dtype (a tuple, one per
+        differentiable output); it is needed unless the output is a scalar loss. Inputs may have
+        other sizes than the examples; where the derivation does not hold for them (a batch of one,
+        another dtype) it is made anew. Raises ``InputError`` for inputs that the forward pass does
+        not take, with its line, and for an upstream that does not fit.
         """
         usual = self._flat and not kwargs and upstream is None
         same = not self.captured.state.changed()
@@ -251,8 +254,10 @@ class Backprop(Derivation):
         """Check every named gradient against autograd on the user's own function.
 
         Without inputs the example inputs are used. Returns a report: ``.ok``, ``.gradients``, and a
-        table as ``str``. Outputs that are not a scalar loss get a random upstream. ``form`` is
-        ``longhand`` or ``shorthand``.
+        table as ``str``. Outputs that are not a scalar loss get a random upstream, drawn with
+        ``seed``, unless ``upstream`` gives one. ``form`` is ``longhand`` or ``shorthand``;
+        ``target`` is what the table calls it. Raises ``InputError`` where the forward pass itself
+        fails on the inputs.
         """
         how: dict[str, Any] = {"upstream": upstream, "target": target, "seed": seed, "form": form}
         if args or kwargs:
@@ -377,8 +382,9 @@ class Backprop(Derivation):
 
         Its arguments are the inputs in order (a module's parameters after the others). It works
         under ``torch.compile``, ``torch.func``, autocast and in ``DistributedDataParallel``.
-        ``operator="mylib::name"`` registers it with ``torch.library`` as well and calls that, which
-        a compiler keeps whole.
+        ``form`` and ``save`` are those of ``emit``. ``operator="mylib::name"`` registers it with
+        ``torch.library`` as well and calls that, which a compiler keeps whole. Raises
+        ``InputError`` for a name that is taken or is none.
         """
         return Operator(self, form, save, operator)
 

@@ -119,7 +119,10 @@ class Derivation:
     def listing(
         self, spelling: str = "plain", shapes: bool = True, form: str = "longhand"
     ) -> Listing:
-        """A form in one spelling: ``plain`` for people, ``exact`` bit for bit autograd's."""
+        """A form in one spelling: ``plain`` for people, ``exact`` bit for bit autograd's.
+
+        ``shapes`` puts the shape of each gradient beside it, as a comment.
+        """
         derived = self.form(form, spelling)
         seeds = self._seeds(derived)
         forward = self.forward_of(form)
@@ -127,13 +130,19 @@ class Derivation:
 
     @cached_property
     def shorthand(self) -> Listing:
-        """The backward pass with every region in closed form where one is worth having."""
+        """The backward pass with every region in closed form where one is worth having.
+
+        A region is what lies between products of matrices and the like. Found at first use, which
+        takes longer than deriving.
+        """
         return self.listing("plain", form="shorthand")
 
     def cost(self, form: str = "longhand", at: Mapping[str, int] | None = None) -> Cost:
-        """Statements, passes over large tensors, bytes moved and saved of one form.
+        """Statements, passes over large tensors, bytes moved and saved, operations of one form.
 
-        ``at`` gives symbolic sizes by name; the others have the example's values.
+        ``form`` is ``longhand`` or ``shorthand``. ``at`` gives symbolic sizes by name (``{"n":
+        1024}``); the others have the example's values. Raises ``InputError`` for a size that there
+        is not.
         """
         return cost(self.forward_of(form), self.form(form).program, at)
 
@@ -224,7 +233,7 @@ class Derivation:
 
     @cached_property
     def gradient_names(self) -> tuple[str, ...]:
-        """The inputs that get a gradient, in order."""
+        """The inputs that get a gradient, by name, in the order of the call."""
         reached = self._exact.gradients
         wanted = set(self._names)
         return tuple(v.name for v in self.program.inputs if v.name in wanted & reached.keys())
@@ -234,8 +243,10 @@ class Derivation:
     ) -> Plan:
         """What is saved for the backward pass, with its bytes, and what is computed again.
 
-        ``save`` is ``"fast"``, ``"least"`` (the fewest bytes without doing a contraction again) or
-        the names of exactly what is to be saved.
+        ``save`` is ``"fast"`` (what the backward pass reads, except views and the like),
+        ``"least"`` (the fewest bytes without doing a contraction, a sort or a random draw again) or
+        the names of exactly what is to be saved. Bytes are those at the example's sizes. Raises
+        ``InputError`` for names that are unknown, of no use, or not enough.
         """
         derived = self.form(form, spelling)
         forward = self._forward_program(derived, form)
@@ -253,6 +264,9 @@ class Derivation:
         ``backend`` is ``torch`` (``forward`` and ``backward``), ``numpy`` or ``jax`` (the same
         without torch), or ``function`` (one differentiable operator for torch, bit for bit
         autograd's gradients). ``save`` says what the backward pass is given; see ``saving``.
+        ``spelling`` is ``plain``, as people write it, or ``exact``, bit for bit autograd's (the
+        default of ``function``). Raises ``InputError`` for a library that there is not and
+        ``UnsupportedError``, with the line, for an operator that the library lacks.
         """
         spelling = spelling or ("exact" if backend == "function" else "plain")
         if save is None and backend == "function":

@@ -84,16 +84,18 @@ def capture(
     kwargs: Mapping[str, Any] | None = None,
     size_names: Mapping[str, tuple[str | None, ...]] | None = None,
     symbolic: bool = True,
+    latest: bool = False,
 ) -> Captured:
     """Run ``function`` once on tensors without data and return its program.
 
     ``size_names`` gives, per argument, names for its axes (from annotations). With
-    ``symbolic=False`` every size is fixed to the example's.
+    ``symbolic=False`` every size is fixed to the example's. With ``latest`` the last value of a
+    variable that is bound again has its name, as in the function's own namespace at its end.
     Raises ``CaptureError`` or ``UnsupportedError`` with the user's line.
     """
     source.forget_sources()
     try:
-        return _captured(function, args, kwargs, size_names, symbolic)
+        return _captured(function, args, kwargs, size_names, symbolic, latest)
     except (CaptureError, UnsupportedError) as error:
         where = source.definition_of(function)
         if error.where is not None or where is None:
@@ -107,6 +109,7 @@ def _captured(
     kwargs: Mapping[str, Any] | None,
     size_names: Mapping[str, tuple[str | None, ...]] | None,
     symbolic: bool,
+    latest: bool,
 ) -> Captured:
     arguments = flatten(function, args, kwargs)
     dynamic = arguments.dynamic()
@@ -130,7 +133,7 @@ def _captured(
     origins = ["buffer" if leaf.kind == "buffer" else "input" for leaf in dynamic]
     converted = Converter(traced, builder, inputs, origins).run()
     state.settle(converted.constants.values())
-    program, renamed = _named(function, dynamic, symbols, inputs, converted)
+    program, renamed, versions = _named(function, dynamic, symbols, inputs, converted, latest)
     return Captured(
         program,
         context,
@@ -143,6 +146,7 @@ def _captured(
         treespec,
         out_leaves,
         state,
+        versions,
     )
 
 
@@ -224,12 +228,13 @@ def _named(
     symbols: tuple[Symbol, ...],
     inputs: list[Var | None],
     converted: Converted,
-) -> tuple[Program, dict[str, Value]]:
-    """The program in the author's names, and for every value's first name the value renamed."""
+    latest: bool,
+) -> tuple[Program, dict[str, Value], Mapping[str, tuple[str, ...]]]:
+    """The program in the author's names, each first name's value renamed, variables' versions."""
     outputs = [v for v in converted.outputs if v is not None]
     taken = {leaf.name for leaf in dynamic} | set(converted.constants) | {s.name for s in symbols}
     namer = Namer(converted.nodes, taken | RESERVED)
-    steps, renamed = namer.steps(_output_names(outputs))
+    steps, renamed = namer.steps(_output_names(outputs), latest)
     constants = tuple(
         Value(name, tuple(t.shape), dtype_name(t.dtype), name)
         for name, t in converted.constants.items()
@@ -241,7 +246,7 @@ def _named(
         tuple(renamed.get(v.value.name, v.value) for v in outputs),
         symbols,
     )
-    return program, renamed
+    return program, renamed, namer.versions
 
 
 def _output_names(outputs: list[Var]) -> dict[str, str]:

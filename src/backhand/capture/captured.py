@@ -21,8 +21,9 @@ class Captured:
 
     ``vars`` holds the variable that every value was made as; ``call_values`` says which values each
     torch call of the user's code gave, in order, ``""`` for none (what ``verify`` compares);
-    ``sites`` are the symbols of the inputs' axes; ``treespec`` and ``out_leaves`` the structure of
-    what the function returned; ``state`` what its surroundings held.
+    ``versions`` has, for a variable of the function that was bound more than once, the names of its
+    values in order. ``sites`` are the symbols of the inputs' axes; ``treespec`` and ``out_leaves``
+    the structure of what the function returned; ``state`` what its surroundings held.
     """
 
     program: Program
@@ -36,6 +37,7 @@ class Captured:
     treespec: Any
     out_leaves: tuple[Any, ...]
     state: StateWatch
+    versions: Mapping[str, tuple[str, ...]]
 
 
 def sites_of(fakes: list[Any]) -> tuple[tuple[Any, int, int | None], ...]:

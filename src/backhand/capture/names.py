@@ -42,12 +42,20 @@ class Namer:
         self._prefixes: dict[tuple[int, int], str] = {}
         self._helper_calls: dict[str, int] = {}
         self._run_serial: dict[int, int] = {}
+        # What a variable of the function itself was bound to, value by value, where more than once.
+        self._bound: dict[str, list[str]] = {}
+        self.versions: dict[str, tuple[str, ...]] = {}
 
-    def steps(self, outputs: dict[str, str]) -> tuple[tuple[Step, ...], dict[str, Value]]:
+    def steps(
+        self, outputs: dict[str, str], latest: bool = False
+    ) -> tuple[tuple[Step, ...], dict[str, Value]]:
         """The steps in order, and for every value's old name the value with its final name.
 
-        ``outputs`` suggests a name for values that the function returns without naming them.
+        ``outputs`` suggests a name for values that the function returns without naming them. Of the
+        values of a variable that is bound again the first has its name, or the last (``latest``);
+        ``versions`` has all of them.
         """
+        inputs = frozenset(self.taken)
         order: dict[int, _Group] = {}
         last_call: Call | None = None
         current: _Group | None = None
@@ -72,7 +80,23 @@ class Namer:
         for value, suggestion in outputs.items():
             if value in made and value not in names:
                 names[value] = self._unique("", suggestion)
+        if latest:
+            self._name_latest(names)
+        for variable, values in self._bound.items():
+            first = (variable,) if variable in inputs else ()
+            found = (*first, *(names[v] for v in values))
+            if len(found) > 1:
+                self.versions[variable] = found
         return self._build(groups, names)
+
+    def _name_latest(self, names: dict[str, str]) -> None:
+        """Hand each variable's name to its last value, and names with a number to those before."""
+        for variable, values in self._bound.items():
+            if len(values) > 1 and names[values[0]] == variable:
+                self.taken -= {names[v] for v in values[1:]}
+                for i, value in enumerate(values[:-1], 1):
+                    names[value] = self._unique("", f"{variable}_{i}")
+                names[values[-1]] = variable
 
     def _group(self, call: Call) -> _Group:
         for frame in reversed(call.frames):
@@ -162,7 +186,7 @@ class Namer:
         if len(outs) > 1 and len(targets) == len(outs):
             for out, target in zip(outs, targets, strict=True):
                 if target != "_":
-                    names[out.name] = self._unique(prefix, target)
+                    names[out.name] = self._target(out.name, prefix, target)
             return
         if len(outs) > 1 and len(targets) == 1:
             # one of several outputs was picked (`.values`), or the list as a whole was named
@@ -170,24 +194,32 @@ class Namer:
             fields = RESULT_NAMES.get(last.op, tuple(map(str, range(len(outs)))))
             for out, part in zip(outs, fields, strict=True):
                 picked = not part or (len(used) == 1 and out is used[0])
-                name = targets[0] if picked else f"{targets[0]}_{part}"
-                names[out.name] = self._unique(prefix, name)
+                if picked:
+                    names[out.name] = self._target(out.name, prefix, targets[0])
+                else:
+                    names[out.name] = self._unique(prefix, f"{targets[0]}_{part}")
             return
         if len(outs) == 1 and len(targets) > 1:
             # several results were named by one expression that is not a single operator
             recent = [self.nodes[i][0].outs[0].name for i in group.nodes[-len(targets) :]]
             for name, target in zip(recent, targets, strict=False):
                 if target != "_":
-                    names[name] = self._unique(prefix, target)
+                    names[name] = self._target(name, prefix, target)
             return
         suggestion = outputs.get(outs[0].name, "")
         if targets:
-            names[outs[0].name] = self._unique(prefix, targets[0])
+            names[outs[0].name] = self._target(outs[0].name, prefix, targets[0])
         elif suggestion:
             names[outs[0].name] = self._unique("", suggestion)
         elif len(outs) == 1:
             stem = group.prefix or group.function.strip("<>")
             names[outs[0].name] = self._unique("", f"{stem}_out" if stem else last.op)
+
+    def _target(self, value: str, prefix: str, target: str) -> str:
+        """The name of a value that the author's variable ``target`` was bound to."""
+        if not prefix:
+            self._bound.setdefault(identifier(target), []).append(value)
+        return self._unique(prefix, target)
 
     def _unique(self, prefix: str, name: str) -> str:
         full = identifier(f"{prefix}_{name}" if prefix else name)

@@ -27,10 +27,15 @@ _INT_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The outcome: verdict, largest difference, largest distance in units in the last place, why.
+    """How one tensor compares with the truth.
 
-    ``discriminates`` is false when the truth is zero or NaN everywhere, so that the comparison
-    could not have told a wrong gradient that is so too.
+    Attributes:
+        verdict: ``exact`` (the same bits), ``close`` (rounding) or ``wrong``.
+        maxdiff: The largest difference of two elements.
+        ulp: The largest distance of two elements in units in the last place.
+        why: What is to be said of it.
+        discriminates: False when the truth is zero or NaN everywhere, so that the comparison could
+            not have told a wrong gradient that is so too.
     """
 
     verdict: str

@@ -30,8 +30,15 @@ from .compare import CLOSE, EXACT, WRONG, Comparison, compare
 class Verdict:
     """One gradient's line in the table.
 
-    ``local`` judges its line alone, with autograd's own upstream put in; ``plain`` judges the plain
-    spelling of the line in the same way, where it differs from the exact one.
+    Attributes:
+        name: Its name in the printed code: ``dx``.
+        of: The forward value's name: ``x``.
+        shape: Its shape, which is the value's.
+        result: How it compares in the run of the whole backward pass: verdict, largest difference,
+            and distance in units in the last place (``ulp``).
+        local: Its line alone, with autograd's own upstream put in.
+        plain: The plain spelling of the line, alone, where that differs from the exact one.
+        why: Where a difference comes from.
     """
 
     name: str
@@ -49,7 +56,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of ``verify``. ``ok`` is false as soon as one gradient is wrong."""
+    """The outcome of ``verify``; ``str`` is a table.
+
+    Attributes:
+        target: What was verified, as the table calls it.
+        form: ``longhand`` or ``shorthand``.
+        gradients: A ``Verdict`` for each named gradient, in the order in which they are made.
+        notes: What else there is to say, a sentence each.
+        ok: False as soon as one gradient is wrong.
+    """
 
     target: str
     form: str
@@ -61,10 +76,11 @@ class Report:
         return all(g.verdict != WRONG for g in self.gradients)
 
     def count(self, verdict: str) -> int:
+        """How many gradients are ``exact``, ``close`` or ``wrong``."""
         return sum(g.verdict == verdict for g in self.gradients)
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's JSON: target, form, ok and one entry per gradient."""
+        """What ``--json`` prints: target, form, ok and one entry per gradient."""
         return {
             "target": self.target,
             "form": self.form,

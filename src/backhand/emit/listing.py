@@ -31,9 +31,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Listing:
-    """A backward pass as source. ``str`` gives the text; ``lines`` its statements in order.
+    """A backward pass as source; ``str`` is the text.
 
-    ``preamble`` and ``start`` stand before the ``blocks``: sizes, and the loss's own gradient.
+    Attributes:
+        source: The text, with the forward lines as comments.
+        lines: Its statements in order, each with its ``text`` and its ``targets``.
+        program: The backward program that was printed.
+        preamble: Statements that come first: sizes that have names.
+        start: The gradient of the loss itself, which comes next.
+        blocks: The lines by forward statement.
     """
 
     source: str

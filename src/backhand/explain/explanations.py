@@ -21,7 +21,12 @@ FORMATS = ("text", "markdown", "latex", "html", "notebook")
 class Explanations:
     """Explanations of one derivation's gradients, in the order in which gradients are made.
 
-    ``str`` is what a terminal shows; in a notebook they show themselves.
+    ``str`` is what a terminal shows; in a notebook they show themselves. One of them is found by
+    its name or its value's: ``found["dx"]``.
+
+    Attributes:
+        title: What is explained.
+        items: An ``Explanation`` for each gradient: ``name``, ``of``, ``shape`` and ``blocks``.
     """
 
     title: str
@@ -61,7 +66,10 @@ class Explanations:
         return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
     def to(self, form: str, width: int = WIDTH) -> str:
-        """The explanations in one of ``FORMATS``; ``InputError`` for another one."""
+        """The explanations as ``text``, ``markdown``, ``latex``, ``html`` or ``notebook``.
+
+        ``width`` is that of the text, in characters. Raises ``InputError`` for another format.
+        """
         if form not in FORMATS:
             raise InputError(f"there is no format {form!r}: there are {', '.join(FORMATS)}")
         if form == "text":

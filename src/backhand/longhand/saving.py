@@ -48,8 +48,14 @@ SMALL = 8
 class Plan:
     """Which forward values are saved, and the programs that belong to it; ``str`` prints it.
 
-    ``sizes`` are bytes at the example's sizes; ``shared`` says whose storage a value lies in.
-    ``forward`` gives every saved value a name, ``backward`` computes the others again.
+    Attributes:
+        saved: The values that are kept.
+        recomputed: The values that the backward pass computes again.
+        sizes: Bytes at the example's sizes, by value.
+        shared: By value, whose storage it lies in; that is counted once.
+        forward: The forward program, with a name for every value that is saved.
+        backward: The backward program, which computes the others again.
+        bytes: The memory that the saved values hold.
     """
 
     saved: tuple[Value, ...]

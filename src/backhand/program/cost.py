@@ -24,14 +24,15 @@ ITEM_BYTES = {"bool": 1, "bfloat16": 2, "complex64": 8, "complex128": 16}
 class Cost:
     """The cost of one backward pass at given sizes.
 
-    ``statements``: printed lines, sizes and the upstream of a loss not counted.
-    ``passes``: how often a large tensor is read from or written to memory if everything that can
-    be fused is (``loops``). Large is what has at least ``LARGE`` times the elements of the largest
-    tensor that the forward pass reads or makes.
-    ``bytes_moved``: the bytes of all those reads and writes, small tensors included.
-    ``bytes_saved``: the memory of the inputs and forward values that the backward pass reads; views
-    of one tensor count once, what is read for its shape only does not count.
-    ``flops``: one per element for each operator, two per product in a product of matrices.
+    Attributes:
+        statements: Printed lines, sizes and the upstream of a loss not counted.
+        passes: How often a large tensor is read from or written to memory if everything that can
+            be fused is. Large is what has at least a quarter of the elements of the largest tensor
+            that the forward pass reads or makes.
+        bytes_moved: The bytes of all those reads and writes, small tensors included.
+        bytes_saved: The memory of the inputs and forward values that the backward pass reads; views
+            of one tensor count once, what is read for its shape only does not count.
+        flops: One per element for each operator, two per product in a product of matrices.
     """
 
     statements: int

@@ -50,7 +50,10 @@ MEANINGS = {
 class Page:
     """A report as HTML: ``str`` gives the text, a notebook shows it in a frame.
 
-    ``ok`` is false if a gradient is wrong, ``summary`` says in a line how the check went.
+    Attributes:
+        html: The whole page.
+        ok: False if a gradient is wrong.
+        summary: A line that says how the check went.
     """
 
     html: str

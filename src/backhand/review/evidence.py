@@ -140,7 +140,7 @@ def gradients_read(
 ) -> tuple[str, ...]:
     """The values whose gradients an attempt reads, its own aside."""
     read = [
-        names.of(name)
+        names.of(name, i)
         for i in (*candidate.needed, *candidate.own)
         for name in handwritten.statements[i].reads
     ]

@@ -58,14 +58,15 @@ def read_too_early(
     for i in (*candidate.needed, *candidate.own):
         statement = handwritten.statements[i]
         for name in statement.reads:
-            if names.of(name) is None or names.of(name) == candidate.of:
+            of = names.of(name, i)
+            if of is None or of == candidate.of or of != names.of(name):
                 continue
             held, final = own.seen.get((i, name)), own.final.get(name)
             if not isinstance(held, torch.Tensor) or not isinstance(final, torch.Tensor):
                 continue
             if held.shape == final.shape and torch.equal(held, final):
                 continue
-            if right.get(name):
+            if right.get(of):
                 later = next(
                     (
                         s.line

@@ -22,6 +22,7 @@ from .result import CLOSE, CONVENTION, EXACT, MISSING, WRONG, WRONG_SHAPE, Cause
 from .rounding import rounding_note
 from .run import quietly, run_sequence, space_for
 from .settings import Settings, settings_for
+from .versions import settled
 
 
 def review(handwritten: Handwritten, *, only: Collection[str] | None = None) -> Review:
@@ -57,11 +58,16 @@ class _Judge:
         self.settings = settings
         self.reference = settings.reference
         known = frozenset(self.reference.names) | frozenset(self.reference.outputs)
-        self.names = names_of(handwritten, known, self.reference.outputs)
         self.only = only
         self.bases: dict[int, dict[str, Any]] = {}  # settings live as long as ``settings`` does
         # gradients that differ from autograd's only by another choice at ties, or follow such
         self.conventions: set[str] = set()
+        self.names = settled(
+            handwritten,
+            names_of(handwritten, known, self.reference.outputs),
+            self.reference.versions,
+            lambda names, c: probe_at(handwritten, names, c, settings.double).right,
+        )
         self.attempts = candidates(handwritten, self.names)
         self.own = run_sequence(handwritten, self.names, settings.given)
         self.own_double = run_sequence(handwritten, self.names, settings.double)
@@ -69,7 +75,7 @@ class _Judge:
     def run(self) -> Review:
         standings = [self._standing(c) for c in self.attempts]
         # what inherits is named after what is wrong itself: that has to be known first
-        right = {s.candidate.name: s.own_right for s in standings if s.candidate.last}
+        right = {s.candidate.of: s.own_right for s in standings if s.candidate.last}
         gradients = []
         for s in standings:
             # zeros that are replaced at once were a place to start from, not an attempt
@@ -107,12 +113,12 @@ class _Judge:
         truth = self.settings.given.gradients.get(of)
         local_right = local_right and _same_dtype(given.value, truth)
         mine = self.own.at.get((candidate.index, candidate.name))
-        if candidate.last:
+        if candidate.final:
             mine = self.own.final.get(candidate.name)
         own = _compared(mine, truth)
         exact_mine = (
             self.own_double.final.get(candidate.name)
-            if candidate.last
+            if candidate.final
             else self.own_double.at.get((candidate.index, candidate.name))
         )
         own_right = _shaped(mine, truth) and double.agrees(exact_mine)
@@ -269,15 +275,15 @@ class _Judge:
         chosen = False
         for i in (*c.needed, *c.own):
             for name in self.handwritten.statements[i].reads:
-                of = self.names.of(name)
+                of = self.names.of(name, i)
                 if of is None or of == c.of:
                     continue
                 if name in self.conventions:
                     chosen = True
                     continue
-                if right.get(name) is False:
+                if right.get(of) is False:
                     return f"inherits from {name}", ()
-                if name not in right and self.own.at.get((c.index, name)) is None:
+                if of not in right and self.own.at.get((c.index, name)) is None:
                     held = self.own.seen.get((i, name))
                     if held is None:
                         return f"inherits from {name}", ()
@@ -308,13 +314,15 @@ class _Judge:
             name
             for i in (*c.needed, *c.own)
             for name in self.handwritten.statements[i].reads
-            if right.get(name) is False
+            if right.get(self.names.of(name, i) or "") is False
             and name not in self.conventions
-            and self.names.of(name) != c.of
+            and self.names.of(name, i) != c.of
         ]
         if wrong and not empty:
             return f"what is wrong in {wrong[0]} cancels here, but for rounding"
-        return rounding_note(self.reference, c, s.local, s.given.value, truth, empty)
+        return rounding_note(
+            self.reference, self.names, c, s.local, s.given.value, truth, empty
+        )
 
     # what was not written
 
@@ -322,15 +330,15 @@ class _Judge:
         out: list[Gradient] = []
         statements = self.handwritten.statements
         wanted: dict[str, tuple[str, int, str]] = {}
-        for statement in statements:
+        for i, statement in enumerate(statements):
             if statement.blank:
                 for name in statement.writes:
-                    of = self.names.of(name)
+                    of = self.names.of(name, i + 1)
                     if of is not None:
                         wanted.setdefault(of, (name, statement.line, statement.text))
-        for statement in statements:
+        for i, statement in enumerate(statements):
             for name in statement.reads:
-                of = self.names.of(name)
+                of = self.names.of(name, i)
                 if of is not None and of not in self.reference.outputs:
                     wanted.setdefault(of, (name, statement.line, statement.text))
         for name, of in self.handwritten.gradients.items():

@@ -151,6 +151,7 @@ def _names(e: Evidence, source: Source) -> list[str]:
             k
             for k, v in values.items()
             if isinstance(v, (torch.Tensor, int, float)) and not isinstance(v, bool)
+            and k not in e.reference.overwritten
         ]
         later = e.reference.following(e.candidate.of)
         gradients = e.probes[0].setting.gradients
@@ -168,11 +169,7 @@ def _names(e: Evidence, source: Source) -> list[str]:
 
 def longhand(e: Evidence) -> str:
     """The longhand's lines for this gradient, in the person's names."""
-    labels = {label: e.names.label(of) for of, label in e.reference.labels.items()}
-    lines = [use.text for use in e.uses]
-    return "\n".join(
-        re.sub(r"(?<![.\w])[^\W\d]\w*", lambda m: labels.get(m[0], m[0]), line) for line in lines
-    )
+    return "\n".join(e.names.spoken(use.text, e.reference.labels) for use in e.uses)
 
 
 def _words(e: Evidence) -> list[str]:
@@ -197,12 +194,10 @@ def _factors(e: Evidence) -> list[str]:
     """What can be missing: tensors in scope, sizes, and the local derivatives of the longhand."""
     if "factors" not in e.cache:
         out: dict[str, None] = {}
-        labels = {label: e.names.label(of) for of, label in e.reference.labels.items()}
         for use in e.uses:
-            for node in ast.walk(ast.parse(use.text)):
+            for node in ast.walk(ast.parse(e.names.spoken(use.text, e.reference.labels))):
                 if isinstance(node, (ast.BinOp, ast.UnaryOp)):
-                    renamed = _renamed(node, labels)
-                    out[renamed] = None
+                    out[ast.unparse(node)] = None
         names = _names(e, Source("x"))
         numbers = ["2", "-1", "n - 1"] if "n" in names else ["2", "-1"]
         sizes = [accessor for accessor, _ in e.sizes]
@@ -210,14 +205,6 @@ def _factors(e: Evidence) -> list[str]:
         e.cache["factors"] = list(dict.fromkeys((*out, *names, *sizes, *lessened, *numbers)))
     known: list[str] = e.cache["factors"]
     return known
-
-
-def _renamed(node: ast.AST, labels: dict[str, str]) -> str:
-    copy = ast.parse(ast.unparse(node))
-    for n in ast.walk(copy):
-        if isinstance(n, ast.Name) and n.id in labels:
-            n.id = labels[n.id]
-    return ast.unparse(copy)
 
 
 def _size(before: str, after: str) -> int:

@@ -90,7 +90,12 @@ class Reference:
 
     def __init__(self, forward: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
         self.forward = forward
-        self.captured = capture(forward, inputs)
+        # what is handwritten reads the values that names have after the forward pass
+        self.captured = capture(forward, inputs, latest=True)
+        self.versions = self.captured.versions
+        # values that no name of the author's stands for any more, inputs aside
+        given = {v.name for v in self.captured.program.inputs}
+        self.overwritten = {v for vs in self.versions.values() for v in vs[:-1]} - given
         leaves = self.captured.arguments.dynamic()
         self.leaves = leaves
         self.inputs = tuple(

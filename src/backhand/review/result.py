@@ -14,9 +14,14 @@ CONVENTION = "follows from another choice at the ties of a maximum, which is as 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a gradient is wrong: a code of the catalogue, a sentence that stands alone, the mend.
+    """Why a gradient is wrong.
 
-    ``line`` is the line to blame and ``span`` the part of its text (start and end).
+    Attributes:
+        code: Its code in the catalogue of causes.
+        message: A sentence that stands alone.
+        fix: The mended line, where there is one to tell.
+        line: The line to blame, counted from 1.
+        span: The part of its text to blame (start and end).
     """
 
     code: str
@@ -31,8 +36,22 @@ class Cause:
 
 @dataclass(frozen=True)
 class Gradient:
-    """One attempt at one gradient. ``verdict`` is of the person's own run, ``local_verdict`` of
-    the line with the true upstream put in.
+    """One attempt at one gradient.
+
+    Attributes:
+        name: The gradient's name: ``dx``.
+        of: The forward value's name: ``x``.
+        line: The line it is written on, counted from 1.
+        verdict: What it is in the person's own run: ``exact``, ``close``, ``wrong``, ``wrong
+            shape``, ``missing``, ``partial (1 of 2 uses)`` or ``inherits from dy``.
+        local_verdict: What the line is by itself, with the true upstream put in.
+        causes: Why it is wrong; none where it only inherits an error.
+        text: The line.
+        where: The cell of a notebook that it stands in.
+        why: Why it is not exact, where that is no mistake.
+        last: Whether it is the last attempt at this gradient, the one that counts.
+        discriminates: Whether the numbers could tell right from wrong.
+        ok: Whether it is exact or close.
     """
 
     name: str
@@ -76,7 +95,14 @@ class Gradient:
 
 @dataclass(frozen=True)
 class Review:
-    """The outcome. ``ok`` is false as soon as one gradient that counts is not right."""
+    """The outcome of a review; ``str`` is what ``backhand check`` prints.
+
+    Attributes:
+        file: What was reviewed.
+        gradients: Every attempt at a gradient, in the order in which they stand.
+        notes: What was noticed besides.
+        ok: False as soon as one gradient that counts is not right.
+    """
 
     file: str
     gradients: tuple[Gradient, ...]

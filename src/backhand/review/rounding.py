@@ -7,12 +7,13 @@ from typing import Any
 import torch
 
 from ..checking.compare import EXACT, Comparison, ulp_distances
-from .names import Candidate
+from .names import Candidate, Names
 from .reference import Reference
 
 
 def rounding_note(
     reference: Reference,
+    names: Names,
     candidate: Candidate,
     local: Comparison,
     value: Any,
@@ -29,7 +30,11 @@ def rounding_note(
         return "exact by itself: the rounding comes in with what it reads"
     parts = ["rounding only, in double precision nothing is left", _histogram(value, truth)]
     label = reference.labels.get(candidate.of)
-    lines = [line.text for line in reference.exact_lines if label in line.targets]
+    lines = [
+        names.spoken(line.text, reference.labels)
+        for line in reference.exact_lines
+        if label in line.targets
+    ]
     if lines:
         parts.append("bit for bit as autograd: " + "; ".join(lines))
     return "; ".join(part for part in parts if part)

@@ -215,7 +215,7 @@ def run_alone(
         for name in reads:
             if name in chain:
                 continue
-            of = names.of(name)
+            of = names.of(name, i)
             if of is not None and of != candidate.of:
                 true = setting.gradients.get(of)
                 if true is not None:
@@ -231,6 +231,6 @@ def run_alone(
         except Exception as error:
             return Alone(None, error)
         for name in original.writes:
-            if names.of(name) is None or names.of(name) == candidate.of:
+            if names.of(name, i + 1) in (None, candidate.of):
                 chain.add(name)
     return Alone(copied(space.get(candidate.name)))
