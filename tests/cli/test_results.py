@@ -44,7 +44,7 @@ def test_help_is_short_and_asks_for_nothing(backhand: Run) -> None:
     ("arguments", "said"),
     [
         (["deriv"], "No such command 'deriv'. Did you mean derive?"),
-        (["xyz"], "There are: tour, derive, explain, verify, check"),
+        (["xyz"], "There are: tour, derive, explain, report, verify, check"),
         (["--nope"], "--nope"),
         (["derive"], "Missing argument 'TARGET'"),
         (["derive", "model.py:forward", "more"], "unexpected extra argument (more)"),

@@ -66,6 +66,14 @@ def test_the_tour_replaces_no_run_of_yours(backhand: Run, tmp_path: Path) -> Non
     assert {p.name: p.read_bytes() for p in (tmp_path / "mine").glob("checkpoint-*")} == before
 
 
+def test_the_tour_replaces_no_page_of_yours(backhand: Run, write: Write) -> None:
+    page = write("mine/report.html", "mine")
+    ended = backhand("tour", "--out", "mine")
+    assert (ended.status, ended.out) == (2, "")
+    assert "mine/report.html exists" in ended.err
+    assert page.read_text("utf-8") == "mine"
+
+
 @pytest.mark.parametrize(
     ("called", "found", "typed"),
     [

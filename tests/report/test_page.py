@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -132,10 +133,27 @@ def test_odd_tensors_have_a_page_too() -> None:
     page = backhand.derive(small, x, w, torch.ones(0, 3), k, 0.5).report()
     seen = Reader(page.html)
     assert page.ok and "given, [3, 2]" in seen.text["code"]
-    assert "None worth having" in seen.text["short"]
+    assert "None worth having" in seen.text["short"] and "shorthand" not in seen.text
     assert "empty" in seen.text[anchor("dempty")] and "a scalar" in seen.text[anchor("dw")]
     assert "NaN" in seen.text[anchor("dx")]
     assert "# [3] int64" in " ".join(seen.text["code"].split()) and anchor("dk") not in seen.text
+
+
+def test_the_first_paragraph_of_the_docstring_is_the_lead() -> None:
+    class Undocumented(torch.nn.Linear):
+        pass
+
+    def forward(x: torch.Tensor, k: int) -> torch.Tensor:
+        """What it is.
+
+        More of it.
+        """
+        return (x**k).sum()
+
+    x = torch.ones(2, 3)
+    assert 'class="about"' not in backhand.derive(Undocumented(3, 1), x).report().html
+    found = backhand.derive(functools.partial(forward, k=2), x).report().html
+    assert '<p class="about">What it is.</p>' in found and "More of it" not in found
 
 
 def test_what_cannot_be_compared_is_said_to_be_so() -> None:

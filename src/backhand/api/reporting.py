@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ def page_of(bp: Backprop, target: str) -> Page:
     data = ReportData(
         name=bp.name,
         target=target,
-        about=inspect.getdoc(bp.forward) or "",
+        about=_about(bp.forward),
         sizes={s.name: s.hint for s in bp.symbols if s.named},
         source=source,
         longhand=bp.longhand,
@@ -48,6 +49,13 @@ def page_of(bp: Backprop, target: str) -> Page:
         truth=truth,
     )
     return render(data)
+
+
+def _about(forward: Any) -> str:
+    """The first paragraph of what the author says of it."""
+    while isinstance(forward, functools.partial):
+        forward = forward.func
+    return inspect.cleandoc(forward.__doc__ or "").split("\n\n")[0]
 
 
 Tensors = dict[str, torch.Tensor]

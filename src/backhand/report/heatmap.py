@@ -197,14 +197,19 @@ def _scale(dtype: torch.dtype, low: float, high: float, kind: Kind) -> str:
         zero = (low / 2) / (low / 2 - high / 2)
         if 0.25 < zero < 0.75:  # nearer to an end it would stand on the label there
             ticks.insert(1, (0.0, zero))
+    texts = [number_text(number, dtype, 2 if p in (0.25, 0.75) else 3) for number, p in ticks]
+    if kind == "gradient" and len(texts[0]) + len(texts[1]) / 2 > ROOM:
+        del ticks[1::2], texts[1::2]
     labels = "".join(
         f'<span class="{_PLACES.get(place, "bh-zero")}" style="left:{100 * place:.4g}%">'
-        f"{number_text(number, dtype, 2 if place in (0.25, 0.75) else 3)}</span>"
-        for number, place in ticks
+        f"{text}</span>"
+        for text, (_, place) in zip(texts, ticks, strict=True)
     )
     return f'<div class="bh-scale bh-scale-{kind}" aria-hidden="true">{labels}</div>'
 
 
+# Characters between an end of a narrow scale and its first quarter.
+ROOM = 9.5
 _PLACES = {0.0: "bh-low", 0.25: "bh-quarter", 0.75: "bh-quarter", 1.0: "bh-high"}
 
 

@@ -116,7 +116,8 @@ def render(data: ReportData) -> Page:
     """The report of a derivation."""
     linked = frozenset(e.name for e in data.explanations)
     passes = Passes(data.source, linked)
-    verdicts = {g.of: g for g in data.checked.gradients} if data.checked else {}
+    judged = data.checked.gradients if data.checked else ()
+    verdicts = {g.of: g for g in judged}
     backward = passes.backward(data.longhand, places=True)
     places = {row.place for block in backward for row in block}
     gradients = [
@@ -130,11 +131,15 @@ def render(data: ReportData) -> Page:
         script=Markup(script),
         style=Markup(_style()),
         gradients=gradients,
-        failing=[g for g in gradients if g.verdict.kind == "wrong"],
-        close=[g for g in gradients if g.verdict.kind == "close"],
+        judged=judged,
+        wrong=[g for g in judged if g.verdict == "wrong"],
+        close=[g for g in judged if g.verdict == "close"],
+        unjudged=[g for g in gradients if data.checked and g.verdict.kind == "unchecked"],
+        linked=linked,
         inputs=passes.inputs(),
         forward=passes.forward(),
         backward=backward,
+        shorter=data.shorthand.source != data.longhand.source,
         shorthand=passes.backward(data.shorthand),
         closed=[
             (c, passes.part(data.longhand, c.replaces), passes.backward(c.listing)[1:])
