@@ -14,7 +14,7 @@ import torch.utils._pytree as pytree
 from torch import Tensor
 
 from backhand import Backprop, derive
-from backhand.checking.compare import EXACT, WRONG, Comparison, compare
+from backhand.checking.compare import EXACT, WRONG, Comparison, coarsest_of, compare
 from backhand.errors import BackhandError, InputError, InternalError, ProgramError
 
 from .program import Program, compiled
@@ -162,12 +162,13 @@ def _held(
     outputs, gradients = bp(*values, upstream=ups)
     found = Outcome(EXACTLY)
     ours = tensors(outputs)
+    through = coarsest_of(v.dtype for v in bp.captured.program.values())
     if len(ours) != len(truth.outputs):
         return Outcome(MISMATCH, "outputs", f"{where}{len(ours)} outputs, not {len(truth.outputs)}")
     for i, (mine, true) in enumerate(zip(ours, truth.outputs, strict=True)):
-        found = worse(found, _told(f"{where}output {i}", "outputs", compare(mine, true)))
+        found = worse(found, _told(f"{where}output {i}", "outputs", compare(mine, true, through)))
     for name, true in zip(names, truth.gradients, strict=True):
-        judged = compare(gradients.get(name), true)
+        judged = compare(gradients.get(name), true, through)
         found = worse(found, _told(f"{where}gradient of {name}", "gradient", judged))
         if true is not None and bool((true.isfinite() & (true != 0)).any()):
             found = replace(found, telling=True)

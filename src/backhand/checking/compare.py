@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -45,8 +46,14 @@ class Comparison:
     discriminates: bool = True
 
 
-def compare(value: torch.Tensor | None, truth: torch.Tensor | None) -> Comparison:
-    """Judge ``value`` against ``truth``. ``None`` stands for no gradient at all."""
+def compare(
+    value: torch.Tensor | None, truth: torch.Tensor | None, coarsest: torch.dtype | None = None
+) -> Comparison:
+    """Judge ``value`` against ``truth``. ``None`` stands for no gradient at all.
+
+    ``coarsest`` is the least precise dtype that both were computed through, if it is not their own:
+    what was rounded there is rounding still after a cast to a finer one.
+    """
     if truth is None or value is None:
         if truth is None and value is None:
             return Comparison(EXACT, 0.0, 0, "not reached by any gradient", False)
@@ -86,7 +93,18 @@ def compare(value: torch.Tensor | None, truth: torch.Tensor | None) -> Compariso
     if maxdiff <= allowed or distance <= 1:
         why = "only the sign of zero differs" if distance == 0 else ""
         return Comparison(CLOSE, maxdiff, distance, why, discriminates)
+    if coarsest is not None and maxdiff <= _ROUNDING[coarsest] * scale:
+        name = str(coarsest).removeprefix("torch.")
+        why = f"rounded in {name}, through which it is computed"
+        return Comparison(CLOSE, maxdiff, distance, why, discriminates)
     return Comparison(WRONG, maxdiff, distance, "", discriminates)
+
+
+def coarsest_of(dtypes: Iterable[str]) -> torch.dtype | None:
+    """The least precise floating dtype among these (``"float32"``, …), for ``compare``."""
+    known = {str(dtype).removeprefix("torch."): dtype for dtype in _ROUNDING}
+    found = [known[name] for name in dtypes if name in known]
+    return max(found, key=_ROUNDING.__getitem__, default=None)
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -23,7 +23,7 @@ from ..emit.listing import Listing
 from ..emit.python import Line, printed_name
 from ..errors import InputError
 from ..longhand import Backward
-from .compare import CLOSE, EXACT, WRONG, Comparison, compare
+from .compare import CLOSE, EXACT, WRONG, Comparison, coarsest_of, compare
 
 
 @dataclass(frozen=True)
@@ -285,6 +285,7 @@ def verify(
         local = run_locally(exact, derived, forward(), truth.gradients, names)
         plain_local = run_locally(plain, derived, forward(), truth.gradients, names)
     changed = _spelled_differently(exact, plain, {printed.get(labels.get(of, "")) for of in names})
+    through = coarsest_of(v.dtype for v in captured.program.values())
     rows: list[Verdict] = []
     for of in names:
         if of not in truth.gradients:
@@ -292,12 +293,14 @@ def verify(
         true = truth.gradients[of]
         label = printed.get(labels.get(of, ""), f"d{of}")
         value = free.get(label) if of in labels else None
-        result = compare(value, true)
+        result = compare(value, true, through)
         if value is None and true is None:
             continue
-        alone = compare(local[of], true) if of in local else None
+        alone = compare(local[of], true, through) if of in local else None
         in_plain = (
-            compare(plain_local[of], true) if of in plain_local and label in changed else None
+            compare(plain_local[of], true, through)
+            if of in plain_local and label in changed
+            else None
         )
         shape = tuple(true.shape) if true is not None else ()
         rows.append(
