@@ -1,8 +1,8 @@
 """From evidence to causes: the finders in the order of diagnosis.
 
-A later finder is asked only where no earlier one explains the numbers. The last resort is the
-smallest single edit that makes the line right; where there is none, the largest difference is told
-and no cause is guessed.
+A later finder is asked only where no earlier one explains the numbers. The last resorts are the
+smallest single edit that makes the line right, and the terms by which it differs from the gradient
+in index notation; where there are none, the largest difference is told and no cause is guessed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 
 from ..errors import first_line
 from .evidence import Evidence
+from .finders_algebra import by_algebra
 from .finders_numbers import caused, constant_ratio, wrong_shape
 from .finders_patterns import (
     another_gradient,
@@ -241,6 +242,8 @@ def _unknown(e: Evidence) -> Cause:
         f"at {index}: {float(value[tuple(index)]):.6g} where autograd has "
         f"{float(truth[tuple(index)]):.6g}"
     )
+    if e.allowance.refused:
+        said += " (not compared by algebra: too many lines of this review were already)"
     return Cause("no-known-pattern", said, line=line)
 
 
@@ -257,4 +260,5 @@ FINDERS: tuple[Finder, ...] = (
     rearranged,
     another_gradient,
     by_edit,
+    by_algebra,
 )

@@ -22,6 +22,7 @@ from ..checking.verify import Truth, autograd_truth, run_lines
 from ..emit.listing import print_backward, print_forward, printed_name
 from ..emit.python import Line
 from ..longhand import spellings
+from ..shorthand.solve import Solver
 
 # Operators that pick the largest or smallest entries, at whose ties a convention decides.
 MAXIMA = frozenset({"amax", "amin", "max", "min", "max_dim", "min_dim"})
@@ -106,7 +107,7 @@ class Reference:
         program, context = self.captured.program, self.captured.context
         made = spellings(program, context, self.captured.vars, sorted(self.wrt))
         self.program = made.forward
-        self.derived = made.plain
+        self.derived, self._expanded = made.plain, made.expanded
         self.symbols = program.symbols
         listing, exact = (
             print_backward(b.program, self.symbols, shapes=False, forward=self.program)
@@ -126,6 +127,11 @@ class Reference:
         self._compiled = {x.text: compile(x.text, "<longhand>", "exec") for x in self.lines}
         self._following: dict[str, frozenset[str]] = {}
         self.outputs = tuple(v.name for v in program.outputs)
+
+    @cached_property
+    def solver(self) -> Solver:
+        """The forward pass in index notation, and what can be spelled with its values."""
+        return Solver(self.captured.program, self._expanded, self.captured.context)
 
     # numbers
 

@@ -1,0 +1,334 @@
+"""An attempt and the gradient itself in index notation, so that one can be taken from the other.
+
+Both are functions of the same values: forward values, and the true gradients that the attempt
+reads. The forward pass is read too, so that what it guarantees (``bnraw.sum(0) == 0``) cancels.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import sympy
+import torch
+
+from ..algebra.expr import Expr
+from ..algebra.normal import ONE, add, neg
+from ..algebra.read import Reader, Unreadable, axis, leaf
+from ..algebra.simplify import rebased
+from ..capture import capture
+from ..emit.listing import compile_function, print_backward, printed_name, size_names
+from ..errors import BackhandError
+from ..program.ir import Node, Program, Step, Value, map_arg
+from ..program.sizes import Scalar, Size, number_text, symbol
+from ..shorthand.contract import contraction
+from ..shorthand.numbers import NotWorthwhile, as_number
+from ..shorthand.proof import cone
+from ..shorthand.solve import Solver
+from ..shorthand.spell import spellings
+from .evidence import Evidence
+
+LONGEST = 100  # characters of a term that people still read; a whole line may have twice as many
+# What an attempt that cannot be compared this way is refused with.
+REFUSALS = (BackhandError, Unreadable)
+
+
+class Incomparable(BackhandError):
+    """The attempt reads or makes something that the forward pass's algebra does not know."""
+
+
+@dataclass(frozen=True)
+class Both:
+    """What the attempt computes, what it should, and the value that both stand for.
+
+    ``own`` are the temporaries of the attempt, as it has them when it ends.
+    """
+
+    evidence: Evidence
+    solver: Solver
+    mine: Expr
+    right: Expr
+    value: Value
+    own: Sequence[tuple[Value, Expr]]
+
+    @cached_property
+    def difference(self) -> Expr:
+        """What has to be added to the attempt, simplified."""
+        return self.solver.simplified(add(self.right, neg(self.mine)), {})
+
+    def text(self, expr: Expr, whole: bool = False) -> str:
+        """The expression as the person could write it; empty where it is too long to be read.
+
+        It broadcasts to the gradient's shape, and has it if it is the ``whole`` gradient.
+        """
+        c = expr.constant
+        if c is not None and not whole:
+            try:
+                symbols = self.evidence.reference.symbols
+                return number_text(as_number(c), size_names(symbols))[0]
+            except NotWorthwhile:
+                return ""
+        shape = tuple(
+            d if whole or axis(k) in expr.free else 1 for k, d in enumerate(self.value.shape)
+        )
+        value = replace(self.value, name="found", var="found", shape=shape)
+        most = 2 * LONGEST if whole else LONGEST
+        for names in (self._names, self._more_names):
+            made = spellings(self.solver, expr, value, names, self.own)
+            texts = [(len(nodes), self._printed(nodes, value, names)) for nodes in made]
+            found = min((t for t in texts if 0 < len(t[1]) <= most), default=None)
+            if found is not None:
+                return found[1]
+        return ""
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """The values that stand in the person's code, and what they are called there."""
+        e = self.evidence
+        written = " ".join(s.source for s in e.reference.program.steps)
+        known = {*re.findall(r"[^\W\d]\w*", written), *(leaf.name for leaf in e.reference.leaves)}
+        known |= {value for value in e.handwritten.names.values()}
+        gradients = set(self.solver.derived.gradients.values())
+        kept = self._more_names.items()
+        own = {value.name: printed_name(value) for value, _ in self.own}
+        return {k: v for k, v in kept if k in known or k in gradients} | own
+
+    @cached_property
+    def _more_names(self) -> dict[str, str]:
+        """The named values of the forward pass and the gradients that the line may read."""
+        e = self.evidence
+        aliases = {value: alias for alias, value in e.handwritten.names.items()}
+        out = {
+            v.name: aliases.get(printed_name(v), printed_name(v))
+            for v in self.solver.forward.values()
+            if v.var is not None
+        }
+        for of, gradient in self.solver.derived.gradients.items():
+            if of in e.reference.labels and of not in e.reference.following(e.candidate.of):
+                out[gradient] = e.names.label(of)
+        return out | {value.name: printed_name(value) for value, _ in self.own}
+
+    def _printed(self, nodes: tuple[Node, ...], value: Value, names: Mapping[str, str]) -> str:
+        """The nodes as one expression; empty where they take more than a line."""
+
+        def called(v: Value) -> Value:
+            return replace(v, var=names[v.name]) if v.name in names else v
+
+        step = Step(
+            value.name,
+            tuple(replace(n, args=tuple(map_arg(a, called) for a in n.args)) for n in nodes),
+        )
+        made = {out.name for n in nodes for out in n.outs}
+        read = {v.name: v for n in step.nodes for v in n.operands() if v.name not in made}
+        symbols = self.evidence.reference.symbols
+        program = Program("found", tuple(read.values()), (step,), (value,), symbols)
+        forward = self.evidence.reference.program
+        lines = print_backward(program, symbols, shapes=False, forward=forward).lines
+        return lines[0].text.removeprefix("found = ") if len(lines) == 1 else ""
+
+
+def both(e: Evidence) -> Both:
+    """An attempt and its truth in index notation.
+
+    Raises one of ``REFUSALS`` where there is no such reading: loops over data, scatter, other
+    operators that the algebra has no word for.
+    """
+    solver = e.reference.solver
+    mine, own, given = _attempt(e, solver)
+    right, value = _truth(e, solver)
+    if solver.unit is not None and solver.unit.name not in given:
+        mine, right = (rebased(x, solver.unit, ONE) for x in (mine, right))
+    return Both(e, solver, mine, right, value, own)
+
+
+# the attempt
+
+
+def _attempt(
+    e: Evidence, solver: Solver
+) -> tuple[Expr, list[tuple[Value, Expr]], set[str]]:
+    """What the attempt computes, its temporaries, and the gradients that it reads."""
+    order = sorted({*e.candidate.needed, *e.candidate.own})
+    statements = [e.handwritten.statements[i] for i in order]
+    given = _Given(e, solver)
+    for statement in statements:
+        given.take(statement.reads, statement.node)
+    body = [x for s in statements for x in textwrap.dedent(s.text).splitlines()]
+    returned = f"return {e.candidate.name}"
+    parameters = list(given.tensors)
+    function = compile_function("attempt", parameters, [*given.head, *body, returned])
+    function.__globals__.update(given.scope)
+    program = capture(function, tuple(given.tensors.values())).program
+    sizes = {}
+    for s in program.symbols:
+        held = given.sources.get(s.input)
+        if held is None or s.axis is None:
+            raise Incomparable(f"the size {s.accessor} is none of the forward pass")
+        dim = held.shape[s.axis]
+        sizes[symbol(s.name)] = sympy.Integer(dim) if isinstance(dim, int) else dim.expr
+    reader = _reader(solver)
+    for name, source in given.sources.items():
+        linear = name in given.gradients
+        reader.known[f"own.{name}"] = leaf(source, True) if linear else reader.of(source)
+    for node in program.nodes():
+        _read(reader, _moved(node, sizes))
+    out = program.outputs[0]
+    found = _moved_value(out, sizes)
+    truth = e.given.truth
+    if truth is None or len(found.shape) != truth.dim():
+        raise Incomparable("another shape")
+    written = {w for s in statements for w in s.writes} - {e.candidate.name}
+    temporary = {v.var: _moved_value(v, sizes) for v in program.values() if v.var in written}
+    own = [(v, reader.of(v)) for v in temporary.values()]
+    return reader.of(found), own, {given.sources[n].name for n in given.gradients}
+
+
+class _Given:
+    """What the attempt's statements find: ``sources`` are the values behind its parameters."""
+
+    def __init__(self, e: Evidence, solver: Solver) -> None:
+        self.e, self.solver = e, solver
+        self.tensors: dict[str, torch.Tensor] = {}
+        self.sources: dict[str, Value] = {}
+        self.gradients: set[str] = set()
+        self.scope: dict[str, Any] = {"torch": torch}
+        self.head: list[str] = []
+        self.written: set[str] = set()
+        self.values = {printed_name(v): v for v in solver.forward.values() if v.var is not None}
+        backward = {v.name: v for v in solver.derived.program.values()}
+        backward.update((v.name, v) for v in solver.derived.upstream)
+        self.backward = backward
+
+    def take(self, names: tuple[str, ...], node: ast.stmt) -> None:
+        e = self.e
+        for name in names:
+            of = e.names.of(name)
+            if name in self.written or name in self.tensors or name in self.scope:
+                continue
+            if of is not None and of != e.candidate.of:
+                gradient = self.solver.derived.gradients.get(of)
+                gradients = e.given.setting.gradients
+                if gradient not in self.backward or gradients.get(of) is None:
+                    raise Incomparable(f"{name} is no gradient that the longhand has")
+                self._tensor(name, gradients[of], self.backward[gradient])
+                self.gradients.add(name)
+            else:
+                self._value(name)
+        stores = (n.id for n in ast.walk(node) if isinstance(n, ast.Name) and _stores(n))
+        self.written.update(stores)
+
+    def _value(self, name: str) -> None:
+        values = self.e.given.setting.values
+        held = values.get(self.e.handwritten.names.get(name, name), values.get(name))
+        source = self.values.get(self.e.handwritten.names.get(name, name))
+        if isinstance(held, torch.Tensor) and source is not None:
+            self._tensor(name, held, source)
+        elif isinstance(held, torch.Tensor):
+            raise Incomparable(f"{name} is no value of the captured forward pass")
+        elif name in self.e.given.base:
+            found = self.e.given.base[name]
+            size = self._size(name, found)
+            if size:
+                self.head.append(f"{name} = {size}")
+                self.written.add(name)
+            else:
+                self.scope[name] = found
+
+    def _tensor(self, name: str, held: Any, source: Value) -> None:
+        self.tensors[name] = held
+        self.sources[name] = source
+
+    def _size(self, name: str, held: Any) -> str:
+        """How an integer is read off an input, if it is a size: so it stays one in the algebra."""
+        if type(held) is not int or held < 2:
+            return ""
+        fits = [s for s in self.e.reference.symbols if s.hint == held and s.axis is not None]
+        named = [s for s in fits if s.name == name]
+        if len(named or fits) != 1:
+            return ""
+        (found,) = named or fits
+        if found.input not in self.tensors:
+            self._value(found.input)
+        return found.accessor if found.input in self.tensors else ""
+
+
+def _stores(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Store)
+
+
+def _moved_value(value: Value, sizes: Mapping[Any, Any]) -> Value:
+    """A value of the attempt's program under a name of its own, in the forward pass's sizes."""
+    shape = tuple(_moved_arg(d, sizes) for d in value.shape)
+    return replace(value, name=f"own.{value.name}", shape=shape)
+
+
+def _moved_arg(arg: Any, sizes: Mapping[Any, Any]) -> Any:
+    if isinstance(arg, Value):
+        return _moved_value(arg, sizes)
+    if isinstance(arg, Size):
+        return Size.of(arg.expr.xreplace(sizes))
+    if isinstance(arg, Scalar):
+        return Scalar(arg.op, tuple(_moved_arg(a, sizes) for a in arg.args))
+    if isinstance(arg, tuple):
+        return tuple(_moved_arg(a, sizes) for a in arg)
+    return arg
+
+
+def _moved(node: Node, sizes: Mapping[Any, Any]) -> Node:
+    args = tuple(_moved_arg(a, sizes) for a in node.args)
+    return replace(node, args=args, outs=tuple(_moved_value(v, sizes) for v in node.outs))
+
+
+# the truth
+
+
+def _truth(e: Evidence, solver: Solver) -> tuple[Expr, Value]:
+    """The gradient in terms of those that the attempt reads, or of those right before it.
+
+    The longhand is followed back only through gradients that depend on one that the attempt reads.
+    """
+    derived = solver.derived
+    nodes = list(derived.program.nodes())
+    values = {v.name: v for v in (*derived.program.values(), *derived.upstream)}
+    goal = derived.gradients.get(e.candidate.of)
+    if goal not in values:
+        raise Incomparable("a gradient that the longhand does not have")
+    read = {derived.gradients[of] for of in e.read if of in derived.gradients}
+    after = set(read)
+    for node in nodes:
+        if any(v.name in after for v in node.operands()):
+            after.update(v.name for v in node.outs)
+    named = {g for of, g in derived.gradients.items() if of in e.reference.labels}
+    stops = (read | (named - after) | {v.name for v in derived.upstream}) - {goal}
+    reader = _reader(solver)
+    for name in stops & values.keys():
+        reader.known[name] = leaf(values[name], True)
+    for node in cone(nodes, values[goal], stops):
+        _read(reader, node)
+    return reader.of(values[goal]), values[goal]
+
+
+def _reader(solver: Solver) -> Reader:
+    reader = Reader(solver.reader.known)
+    reader.counters = dict(solver.reader.counters)
+    return reader
+
+
+def _read(reader: Reader, node: Node) -> None:
+    try:
+        found = reader.node(node)
+    except Unreadable:
+        product = contraction(reader, node)
+        if product is None:
+            raise
+        found = (product,)
+    for value, expr in zip(node.outs, found, strict=False):
+        reader.known[value.name] = expr
+
+
+__all__ = ["REFUSALS", "Both", "Incomparable", "both"]
