@@ -1,7 +1,8 @@
 """An attempt and the gradient itself in index notation, so that one can be taken from the other.
 
 Both are functions of the same values: forward values, and the true gradients that the attempt
-reads. The forward pass is read too, so that what it guarantees (``bnraw.sum(0) == 0``) cancels.
+reads. There are two readings: in one the forward values stand for themselves, in the other for what
+they are made of, so that what the forward pass guarantees (``bnraw.sum(0) == 0``) cancels.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -46,7 +47,8 @@ class Incomparable(BackhandError):
 class Both:
     """What the attempt computes, what it should, and the value that both stand for.
 
-    ``own`` are the temporaries of the attempt, as it has them when it ends.
+    ``own`` are the temporaries of the attempt, as it has them when it ends; ``deep``: forward
+    values are read as what they are made of.
     """
 
     evidence: Evidence
@@ -55,6 +57,7 @@ class Both:
     right: Expr
     value: Value
     own: Sequence[tuple[Value, Expr]]
+    deep: bool
 
     @cached_property
     def difference(self) -> Expr:
@@ -79,7 +82,7 @@ class Both:
         value = replace(self.value, name="found", var="found", shape=shape)
         most = 2 * LONGEST if whole else LONGEST
         for names in (self._names, self._more_names):
-            made = spellings(self.solver, expr, value, names, self.own)
+            made = spellings(self.solver, expr, value, names, self.own, self.deep)
             texts = [(len(nodes), self._printed(nodes, value, names)) for nodes in made]
             found = min((t for t in texts if 0 < len(t[1]) <= most), default=None)
             if found is not None:
@@ -132,27 +135,53 @@ class Both:
         return lines[0].text.removeprefix("found = ") if len(lines) == 1 else ""
 
 
-def both(e: Evidence) -> Both:
-    """An attempt and its truth in index notation.
+def readings(e: Evidence) -> Iterator[Both]:
+    """An attempt and its truth in index notation, read in both ways.
 
     Raises one of ``REFUSALS`` where there is no such reading: loops over data, scatter, other
     operators that the algebra has no word for.
     """
     solver = e.reference.solver
-    mine, own, given = _attempt(e, solver)
-    right, value = _truth(e, solver)
-    if solver.unit is not None and solver.unit.name not in given:
-        mine, right = (rebased(x, solver.unit, ONE) for x in (mine, right))
-    return Both(e, solver, mine, right, value, own)
+    attempt = _captured(e, solver)
+    for deep in (False, True):
+        start = solver.reader if deep else e.reference.lines_read
+        mine, own = attempt.read(start)
+        right, value = _truth(e, solver, start)
+        if solver.unit is not None and solver.unit.name not in attempt.reads:
+            mine, right = (rebased(x, solver.unit, ONE) for x in (mine, right))
+        yield Both(e, solver, mine, right, value, own, deep)
 
 
 # the attempt
 
 
-def _attempt(
-    e: Evidence, solver: Solver
-) -> tuple[Expr, list[tuple[Value, Expr]], set[str]]:
-    """What the attempt computes, its temporaries, and the gradients that it reads."""
+@dataclass(frozen=True)
+class _Attempt:
+    """An attempt as a program: its result, its temporaries, and the values behind its inputs."""
+
+    program: Program
+    result: Value
+    temporaries: Sequence[Value]
+    sources: Mapping[str, Value]
+    gradients: frozenset[str]
+
+    @cached_property
+    def reads(self) -> set[str]:
+        """The gradients that it reads, by the names that the longhand has for them."""
+        return {self.sources[name].name for name in self.gradients}
+
+    def read(self, start: Reader) -> tuple[Expr, list[tuple[Value, Expr]]]:
+        """The result and the temporaries in index notation."""
+        reader = _reader(start)
+        for name, source in self.sources.items():
+            linear = name in self.gradients
+            reader.known[_own(name)] = leaf(source, True) if linear else reader.of(source)
+        for node in self.program.nodes():
+            _read(reader, node)
+        return reader.of(self.result), [(v, reader.of(v)) for v in self.temporaries]
+
+
+def _captured(e: Evidence, solver: Solver) -> _Attempt:
     order = sorted({*e.candidate.needed, *e.candidate.own})
     statements = [e.handwritten.statements[i] for i in order]
     given = _Given(e, solver)
@@ -160,8 +189,7 @@ def _attempt(
         given.take(statement.reads, statement.node)
     body = [x for s in statements for x in textwrap.dedent(s.text).splitlines()]
     returned = f"return {e.candidate.name}"
-    parameters = list(given.tensors)
-    function = compile_function("attempt", parameters, [*given.head, *body, returned])
+    function = compile_function("attempt", list(given.tensors), [*given.head, *body, returned])
     function.__globals__.update(given.scope)
     program = capture(function, tuple(given.tensors.values())).program
     sizes = {}
@@ -171,21 +199,19 @@ def _attempt(
             raise Incomparable(f"the size {s.accessor} is none of the forward pass")
         dim = held.shape[s.axis]
         sizes[symbol(s.name)] = sympy.Integer(dim) if isinstance(dim, int) else dim.expr
-    reader = _reader(solver)
-    for name, source in given.sources.items():
-        linear = name in given.gradients
-        reader.known[f"own.{name}"] = leaf(source, True) if linear else reader.of(source)
-    for node in program.nodes():
-        _read(reader, _moved(node, sizes))
-    out = program.outputs[0]
-    found = _moved_value(out, sizes)
+    moved = _moved(program, sizes)
     truth = e.given.truth
-    if truth is None or len(found.shape) != truth.dim():
+    if truth is None or len(moved.outputs[0].shape) != truth.dim():
         raise Incomparable("another shape")
     written = {w for s in statements for w in s.writes} - {e.candidate.name}
-    temporary = {v.var: _moved_value(v, sizes) for v in program.values() if v.var in written}
-    own = [(v, reader.of(v)) for v in temporary.values()]
-    return reader.of(found), own, {given.sources[n].name for n in given.gradients}
+    temporary = {v.var: v for v in moved.values() if v.var in written}
+    return _Attempt(
+        moved,
+        moved.outputs[0],
+        tuple(temporary.values()),
+        given.sources,
+        frozenset(given.gradients),
+    )
 
 
 class _Given:
@@ -261,33 +287,36 @@ def _stores(node: ast.Name) -> bool:
     return isinstance(node.ctx, ast.Store)
 
 
-def _moved_value(value: Value, sizes: Mapping[Any, Any]) -> Value:
-    """A value of the attempt's program under a name of its own, in the forward pass's sizes."""
-    shape = tuple(_moved_arg(d, sizes) for d in value.shape)
-    return replace(value, name=f"own.{value.name}", shape=shape)
+def _own(name: str) -> str:
+    """The name of an attempt's value beside those of the forward pass and the longhand."""
+    return f"own.{name}"
 
 
-def _moved_arg(arg: Any, sizes: Mapping[Any, Any]) -> Any:
-    if isinstance(arg, Value):
-        return _moved_value(arg, sizes)
-    if isinstance(arg, Size):
-        return Size.of(arg.expr.xreplace(sizes))
-    if isinstance(arg, Scalar):
-        return Scalar(arg.op, tuple(_moved_arg(a, sizes) for a in arg.args))
-    if isinstance(arg, tuple):
-        return tuple(_moved_arg(a, sizes) for a in arg)
-    return arg
+def _moved(program: Program, sizes: Mapping[Any, Any]) -> Program:
+    """An attempt's program in the forward pass's sizes, its values under names of their own."""
 
+    def moved(arg: Any) -> Any:
+        if isinstance(arg, Value):
+            return replace(arg, name=_own(arg.name), shape=moved(arg.shape))
+        if isinstance(arg, Size):
+            return Size.of(arg.expr.xreplace(sizes))
+        if isinstance(arg, Scalar):
+            return Scalar(arg.op, moved(arg.args))
+        return tuple(map(moved, arg)) if isinstance(arg, tuple) else arg
 
-def _moved(node: Node, sizes: Mapping[Any, Any]) -> Node:
-    args = tuple(_moved_arg(a, sizes) for a in node.args)
-    return replace(node, args=args, outs=tuple(_moved_value(v, sizes) for v in node.outs))
+    steps = tuple(
+        replace(s, nodes=tuple(replace(n, args=moved(n.args), outs=moved(n.outs)) for n in s.nodes))
+        for s in program.steps
+    )
+    return replace(
+        program, inputs=moved(program.inputs), steps=steps, outputs=moved(program.outputs)
+    )
 
 
 # the truth
 
 
-def _truth(e: Evidence, solver: Solver) -> tuple[Expr, Value]:
+def _truth(e: Evidence, solver: Solver, start: Reader) -> tuple[Expr, Value]:
     """The gradient in terms of those that the attempt reads, or of those right before it.
 
     The longhand is followed back only through gradients that depend on one that the attempt reads.
@@ -305,7 +334,7 @@ def _truth(e: Evidence, solver: Solver) -> tuple[Expr, Value]:
             after.update(v.name for v in node.outs)
     named = {g for of, g in derived.gradients.items() if of in e.reference.labels}
     stops = (read | (named - after) | {v.name for v in derived.upstream}) - {goal}
-    reader = _reader(solver)
+    reader = _reader(start)
     for name in stops & values.keys():
         reader.known[name] = leaf(values[name], True)
     for node in cone(nodes, values[goal], stops):
@@ -313,9 +342,10 @@ def _truth(e: Evidence, solver: Solver) -> tuple[Expr, Value]:
     return reader.of(values[goal]), values[goal]
 
 
-def _reader(solver: Solver) -> Reader:
-    reader = Reader(solver.reader.known)
-    reader.counters = dict(solver.reader.counters)
+def _reader(start: Reader) -> Reader:
+    """A reader that knows what another one has read, and goes on by itself."""
+    reader = Reader(start.known)
+    reader.counters, reader.bottoms = dict(start.counters), set(start.bottoms)
     return reader
 
 
@@ -331,4 +361,4 @@ def _read(reader: Reader, node: Node) -> None:
         reader.known[value.name] = expr
 
 
-__all__ = ["REFUSALS", "Both", "Incomparable", "both"]
+__all__ = ["LONGEST", "REFUSALS", "Both", "Incomparable", "readings"]

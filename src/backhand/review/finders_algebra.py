@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,12 +17,13 @@ from ..algebra import coefficients as co
 from ..algebra.expr import Expr, Mono
 from ..algebra.normal import mul, neg, power, term
 from ..algebra.simplify import lightness
-from .algebra import LONGEST, REFUSALS, Both, both
+from .algebra import LONGEST, REFUSALS, Both, readings
 from .edits import Source
 from .evidence import Evidence
 from .result import Cause
 
 MOST_TERMS = 2  # that differ; more are another formula
+MOST_FACTORS = 2  # of the one that is missing
 
 
 def by_algebra(e: Evidence) -> Cause | None:
@@ -32,11 +33,37 @@ def by_algebra(e: Evidence) -> Cause | None:
         return None
     if not e.allowance.take():
         return None
-    try:
-        found = both(e)
-        return _by_factor(found) or _by_terms(found)
-    except REFUSALS:
-        return None
+    more = _with_temporaries(e)
+    for evidence in (more, e) if more is not e else (e,):
+        try:
+            causes = [_by_factor(found) or _by_terms(found) for found in readings(evidence)]
+        except REFUSALS:
+            continue
+        return min(filter(None, causes), key=lambda c: len(c.message), default=None)
+    return None
+
+
+def _with_temporaries(e: Evidence) -> Evidence:
+    """The evidence with every temporary that stands before the line: its mend may read them."""
+    statements = e.handwritten.statements
+    mine = {*e.candidate.needed, *e.candidate.own}
+    writers: dict[str, set[int]] = {}
+    for i in range(e.candidate.index):
+        for name in statements[i].writes:
+            writers.setdefault(name, set()).add(i)
+    for i in range(e.candidate.index):
+        s = statements[i]
+        temporary = not s.blank and i not in e.own.errors and not any(map(e.names.of, s.writes))
+        known = all(
+            e.names.of(r) in e.read if e.names.of(r) else writers.get(r, set()) <= mine
+            for r in s.reads
+        )
+        if temporary and known and s.writes:
+            mine.add(i)
+    needed = tuple(sorted(mine - {*e.candidate.own}))
+    if needed == e.candidate.needed:
+        return e
+    return replace(e, candidate=replace(e.candidate, needed=needed))
 
 
 # one factor
@@ -45,6 +72,8 @@ def by_algebra(e: Evidence) -> Cause | None:
 def _by_factor(found: Both) -> Cause | None:
     """The attempt as a whole, times one factor, is the gradient."""
     for factor in _quotients(found.mine, found.right):
+        if any(len(mono.factors) > MOST_FACTORS for mono, _ in factor.terms):
+            continue
         code, said = _factor_said(found, factor)
         if code:
             return _told(found, code, said, factor=found.text(factor))
@@ -105,7 +134,7 @@ def _by_terms(found: Both) -> Cause | None:
 
 
 # Where several changes have one code each, the first of these is told.
-CODES = ("wrong-term", "missing-term", "wrong-factor", "surplus-term", "surplus-factor")
+CODES = ("wrong-term", "missing-term", "wrong-factor", "surplus-term", "surplus-factor", "sign")
 
 
 def _terms(texts: Sequence[str], how: str) -> str:
@@ -120,6 +149,8 @@ def _exchanged(
     """The code and the words for a term in whose place another one should be."""
     for factor in _quotients(mine, right):
         ((mono, c),) = factor.terms
+        if factor.constant == -1:
+            return "sign", f"the term `{text}` has the wrong sign"
         code, words = _factor_said(found, factor)
         if code and (not mono.factors or (abs(c) == 1 and len(words) < len(text) + len(better))):
             return code, f"{words} in the term `{text}`"

@@ -143,7 +143,7 @@ class Composer:
             made = self._product(mono, c, frame) if mono.factors else as_number(c)
             if isinstance(made, Var) and made.value.dtype == "bool":
                 made = op.to(made, self.dtype)  # flags are not subtracted
-            out = made if out is None else out - made if minus else out + made
+            out = made if out is None else op.sub(out, made) if minus else op.add(out, made)
         if not isinstance(out, Var):
             raise NotWorthwhile("a number where a tensor is wanted")
         return out

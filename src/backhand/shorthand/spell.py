@@ -22,20 +22,22 @@ def spellings(
     expr: Expr,
     like: Value,
     readable: Collection[str],
-    more: Sequence[tuple[Value, Expr]] = (),
+    more: Sequence[tuple[Value, Expr]],
+    forward: bool,
 ) -> Iterator[tuple[Node, ...]]:
     """The expression as nodes that make ``like`` out of the ``readable`` values alone.
 
-    ``more`` are values beside those of the solver's forward pass that may be read. The last node
-    makes ``like``; one spelling for each choice of the kept values that can stand for a sum or an
-    exponential.
+    ``more`` are values beside those of the solver's forward pass that may be read; ``forward``:
+    the expression speaks of what those are made of. The last node makes ``like``; there is one
+    spelling for each choice of the kept values that can stand for a sum or an exponential.
     """
     if not names_in(expr) <= solver.values.keys():
         return
     known: list[Block] = []
     for value, found in more:
         known += blocks_of(value, found, NEAR)
-    known += [b for b in solver.forward_blocks if b.value.name in readable]
+    if forward:
+        known += [b for b in solver.forward_blocks if b.value.name in readable]
     for choice in solver.choices([expr], known):
         try:
             (line,) = solver.spelled([(like, expr)], choice, known)
