@@ -234,6 +234,9 @@ def _unknown(e: Evidence) -> Cause:
         shapes = f"shape {list(value.shape)}, {e.candidate.of} {list(truth.shape)}"
         said = f"no known pattern: {e.candidate.name} has {shapes}"
         return Cause("no-known-pattern", said, line=line)
+    if value.is_complex():
+        said = f"{e.candidate.name} is complex: a negative number was raised to a fractional power"
+        return Cause("no-known-pattern", said, line=line)
     off = torch.nan_to_num((value.double() - truth.double()).abs(), float("inf"))
     place = int(off.reshape(-1).argmax())
     index = [int(i) for i in torch.unravel_index(torch.tensor(place), truth.shape)]
