@@ -6,7 +6,9 @@ import random
 import re
 
 import pytest
+import torch
 
+import backhand
 from backhand.review import Cause, causes, review
 from backhand.review.evidence import Allowance
 from backhand.review.finders_algebra import by_algebra
@@ -61,6 +63,38 @@ def test_a_term_is_told_in_the_names_of_the_line() -> None:
     assert "`a * da * (1 - s)` is missing" in found.message
 
 
+def rms(x, gain):
+    mean = (x * x).mean(1, keepdim=True)
+    r = (mean + 1e-6) ** -0.5
+    xn = x * r
+    y = xn * gain
+    return y
+
+
+class Rms(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gain):
+        inv = ((x * x).mean(1, keepdim=True) + 1e-6) ** -0.5
+        ctx.save_for_backward(x, gain, inv)
+        return x * inv * gain
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        x, gain, inv = ctx.saved_tensors
+        g = grad_output * gain
+        dgain = (grad_output * x * inv).sum(0)
+        dx = g * inv
+        return dx, dgain
+
+
+def test_of_a_function_only_what_it_saved_is_read() -> None:
+    draw = torch.Generator().manual_seed(0)
+    inputs = torch.randn(5, 7, generator=draw), torch.randn(7, generator=draw)
+    (found,) = (c for g in backhand.check(rms, Rms, *inputs).gradients for c in g.causes)
+    assert found.code == "missing-term"
+    assert "`-inv**3 * (x * g).mean(1, keepdim=True) * x` is missing" in found.message
+
+
 def test_what_the_forward_pass_guarantees_is_no_difference() -> None:
     (found,) = hprebn(
         "dhprebn = bngain * bnvar_inv / n * (dhpreact - dhpreact.sum(0) + bnraw.sum(0)"
@@ -84,6 +118,18 @@ def test_what_the_forward_pass_guarantees_is_no_difference() -> None:
 )
 def test_what_has_no_reading_has_no_cause(line: str) -> None:
     (found,) = hprebn(line)
+    assert found.code == "no-known-pattern"
+
+
+@pytest.mark.parametrize(
+    ("network", "old", "new"),
+    [
+        ("heads", "-0.5 * (var + 1e-5)**-1.5", "-0.5 * var + (-1e-5)**-1.5"),  # complex
+        ("pooled", "(y == top) * dtop + F", "(y == top) / F"),  # infinite, and no number at all
+    ],
+)
+def test_numbers_that_are_none_are_told(network: str, old: str, new: str) -> None:
+    (found,) = caused(network, old, new)
     assert found.code == "no-known-pattern"
 
 

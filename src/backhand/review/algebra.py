@@ -33,6 +33,7 @@ from ..shorthand.proof import cone
 from ..shorthand.solve import Solver
 from ..shorthand.spell import spellings
 from .evidence import Evidence
+from .handwritten import Statement
 
 LONGEST = 100  # characters of a term that people still read; a whole line may have twice as many
 # What an attempt that cannot be compared this way is refused with.
@@ -81,13 +82,23 @@ class Both:
         )
         value = replace(self.value, name="found", var="found", shape=shape)
         most = 2 * LONGEST if whole else LONGEST
-        for names in (self._names, self._more_names):
+        tiers = (self._saved_names, self._names, self._more_names)
+        for names in (t for i, t in enumerate(tiers) if t not in tiers[:i]):
             made = spellings(self.solver, expr, value, names, self.own, self.deep)
             texts = [(len(nodes), self._printed(nodes, value, names)) for nodes in made]
             found = min((t for t in texts if 0 < len(t[1]) <= most), default=None)
             if found is not None:
                 return found[1]
         return ""
+
+    @cached_property
+    def _saved_names(self) -> dict[str, str]:
+        """The values that the person's lines read: of a ``ctx``, what was saved and no more."""
+        e = self.evidence
+        if not e.handwritten.setup:
+            return self._names
+        read = {name for s in e.handwritten.statements for name in (*s.reads, *s.writes)}
+        return {k: v for k, v in self._names.items() if v in read}
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -183,8 +194,10 @@ class _Attempt:
 
 def _captured(e: Evidence, solver: Solver) -> _Attempt:
     order = sorted({*e.candidate.needed, *e.candidate.own})
-    statements = [e.handwritten.statements[i] for i in order]
     given = _Given(e, solver)
+    statements = [
+        s for s in map(e.handwritten.statements.__getitem__, order) if not given.unpacks(s)
+    ]
     for statement in statements:
         given.take(statement.reads, statement.node)
     body = [x for s in statements for x in textwrap.dedent(s.text).splitlines()]
@@ -229,6 +242,15 @@ class _Given:
         backward = {v.name: v for v in solver.derived.program.values()}
         backward.update((v.name, v) for v in solver.derived.upstream)
         self.backward = backward
+
+    def unpacks(self, statement: Statement) -> bool:
+        """Whether it only takes forward values out of what was saved: ``x, w = ctx.saved_tensors``.
+
+        They are known by name already.
+        """
+        names = self.e.handwritten.names
+        saved = set(statement.reads) <= self.e.handwritten.setup.keys()
+        return saved and all(names.get(w, w) in self.values for w in statement.writes)
 
     def take(self, names: tuple[str, ...], node: ast.stmt) -> None:
         e = self.e

@@ -148,11 +148,11 @@ def _exchanged(
 ) -> tuple[str, str]:
     """The code and the words for a term in whose place another one should be."""
     for factor in _quotients(mine, right):
-        ((mono, c),) = factor.terms
         if factor.constant == -1:
             return "sign", f"the term `{text}` has the wrong sign"
         code, words = _factor_said(found, factor)
-        if code and (not mono.factors or (abs(c) == 1 and len(words) < len(text) + len(better))):
+        plain = all(abs(c) == 1 for _, c in factor.terms) and len(words) < len(text) + len(better)
+        if code and (plain or factor.constant is not None):
             return code, f"{words} in the term `{text}`"
     return "wrong-term", f"I expected the term `{better}` where yours is `{text}`"
 
