@@ -65,6 +65,14 @@ class Both:
         """What has to be added to the attempt, simplified."""
         return self.solver.simplified(add(self.right, neg(self.mine)), {})
 
+    def size(self, expr: Expr) -> float | None:
+        """How large a number is at the given sizes; ``None`` for what is no number."""
+        c = expr.constant
+        if c is None:
+            return None
+        hints = {symbol(s.name): s.hint for s in self.evidence.reference.symbols}
+        return abs(float(c.subs(hints)))
+
     def text(self, expr: Expr, whole: bool = False) -> str:
         """The expression as the person could write it; empty where it is too long to be read.
 

@@ -158,11 +158,13 @@ def _exchanged(
 
 
 def _factor_said(found: Both, factor: Expr) -> tuple[str, str]:
-    """A factor that is missing, or whose inverse is too much, whichever is shorter to say."""
+    """A factor that is missing, or whose inverse is too much, whichever is simpler to say."""
     missing, surplus = found.text(factor), found.text(power(factor, -1))
     if not missing or not surplus:
         return "", ""
-    if len(surplus) < len(missing):
+    size = found.size(factor)
+    over = len(surplus) < len(missing) if size is None else size < 1
+    if over:
         return "surplus-factor", f"the factor `{surplus}` is too much"
     return "wrong-factor", f"the factor `{missing}` is missing"
 
