@@ -213,6 +213,25 @@ OTHERS = (
     Case(0, "term-forgotten", "article", "(bnvar + 1e-5)", "(bnvar)", "dbnvar"),
     Case(0, "wrong-dtype", "attention", "dWq = y.T @ dq", "dWq = (y.T @ dq).double()", "dWq"),
     Case(0, "cannot-run", "article", "dW2 = h.T @ dlogits", "dW2 = h @ h @ dlogits", "dW2"),
+    # what is left when the line is taken from the gradient
+    Case(0, "missing-term", "tokens", _SP, "dscores = p * dp", "dscores"),
+    Case(0, "missing-term", "swish", " + da * y * s * (1 - s)", "", "dy"),
+    Case(0, "missing-term", "swish", " - xhat * (dxhat * xhat).mean(1, keepdim=True)", "", "dx"),
+    Case(0, "missing-term", "entropy", " - p * dlogp.sum(1, keepdim=True)", "", "dlogits"),
+    Case(0, "wrong-term", "attention", "dscores = de * e",
+         "dscores = p * (dp - dp.mean(1, keepdim=True))", "dscores"),
+    Case(0, "wrong-term", "heads", "dx = dxc + dmu / x.shape[2]",
+         "dx = inv * (dxhat - dxhat.mean(2, keepdim=True)"
+         " - xhat * (dxhat * y).mean(2, keepdim=True))", "dx"),
+    Case(0, "wrong-term", "entropy", "p * dlogp.sum(1, keepdim=True)",
+         "dlogp.sum(1, keepdim=True) / logp.shape[1]", "dlogits"),
+    Case(0, "wrong-term", "swish", "(dxhat * xhat).mean", "(dxhat * x).mean", "dx"),
+    Case(0, "wrong-factor", "article", "dbnvar = -0.5 * (bnvar + 1e-5)**-1.5 *",
+         "dbnvar = -bnvar_inv *", "dbnvar"),
+    Case(0, "wrong-factor", "article", _HP, "dhprebn = bngain * bnvar_inv / n * (dhpreact"
+         " - dhpreact.sum(0) - bnraw * (dhpreact * bnraw).sum(0))", "dhprebn"),
+    Case(0, "wrong-factor", "attention", "-0.5 * (var + 1e-5)**-1.5", "-inv", "dvar"),
+    Case(0, "wrong-factor", "heads", "-0.5 * (var + 1e-5)**-1.5", "-inv", "dvar"),
     Case(0, "no-known-pattern", "article", "dW2 = h.T @ dlogits",
          "dW2 = (h.T @ dlogits).sin() + h.sum()", "dW2"),
 )

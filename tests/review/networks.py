@@ -374,6 +374,66 @@ def echo_inputs() -> tuple[Any, ...]:
         torch.randn(n, i, 5, generator=g), torch.randn(o, i, 3, generator=g),
         torch.randn(o, o, generator=g) * 0.4, torch.randn(n, o, generator=g),
     )
+
+
+def swish(x, gain, bias, W, Yb):
+    y = F.layer_norm(x, (x.shape[1],), gain, bias)
+    a = F.silu(y)
+    logits = a @ W
+    loss = F.cross_entropy(logits, Yb)
+    return loss
+
+
+SWISH = """
+dlogits = (F.softmax(logits, 1) - F.one_hot(Yb, logits.shape[1])) / x.shape[0]
+dW = a.T @ dlogits
+da = dlogits @ W.T
+s = torch.sigmoid(y)
+dy = da * s + da * y * s * (1 - s)
+mean = x.mean(1, keepdim=True)
+inv = (x.var(1, correction=0, keepdim=True) + 1e-5)**-0.5
+xhat = (x - mean) * inv
+dgain = (dy * xhat).sum(0)
+dbias = dy.sum(0)
+dxhat = dy * gain
+dx = inv * (dxhat - dxhat.mean(1, keepdim=True) - xhat * (dxhat * xhat).mean(1, keepdim=True))
+"""
+
+
+def swish_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(31)
+    n, m, k = 7, 5, 3
+    return (
+        torch.randn(n, m, generator=g), torch.rand(m, generator=g) + 0.5,
+        torch.randn(m, generator=g), torch.randn(m, k, generator=g),
+        torch.randint(0, k, (n,), generator=g),
+    )
+
+
+def entropy(x, W, target):
+    logits = x @ W
+    logp = F.log_softmax(logits, 1)
+    p = logp.exp()
+    loss = -(target * logp).sum() + (p * logp).mean()
+    return loss
+
+
+ENTROPY = """
+dp = logp / p.numel()
+dlogp = -target + p / p.numel() + p * dp
+dlogits = dlogp - p * dlogp.sum(1, keepdim=True)
+dW = x.T @ dlogits
+dx = dlogits @ W.T
+"""
+
+
+def entropy_inputs() -> tuple[Any, ...]:
+    g = torch.Generator().manual_seed(37)
+    n, m, k = 7, 5, 3
+    return (
+        torch.randn(n, m, generator=g), torch.randn(m, k, generator=g),
+        torch.rand(n, k, generator=g),
+    )
 # fmt: on
 
 
@@ -396,4 +456,6 @@ NETWORKS = {
     "scan": Network(scan, SCAN, scan_inputs()),
     "echo": Network(echo, ECHO, echo_inputs()),
     "cell": Network(cell, CELL, cell_inputs()),
+    "swish": Network(swish, SWISH, swish_inputs()),
+    "entropy": Network(entropy, ENTROPY, entropy_inputs()),
 }

@@ -297,6 +297,27 @@ ENTRIES = (
         "y = (v + 1)**2 at v = 2: dv = 2 * (v + 1) = 6, not 2 * v = 4.",
     ),
     Entry(
+        "missing-term",
+        "a term of the gradient is missing",
+        "A derivative has a term for every way in which the input acts on the output.",
+        "y = x * sigmoid(x), s = sigmoid(x): dx = dy * (s + x * s * (1 − s)). At x = 1, dy = 1: "
+        "0.73 + 0.2 = 0.93; s alone is 0.73.",
+    ),
+    Entry(
+        "wrong-term",
+        "one term where another belongs",
+        "Take the line apart into its terms, and derive each by itself.",
+        "p = [0.2, 0.3, 0.5] out of a softmax, g = [1, 0, 0]: dx = p * (g − Σ p·g) takes off 0.2, "
+        "the mean that p weighs, and not the plain mean 1/3.",
+    ),
+    Entry(
+        "wrong-factor",
+        "a factor is missing, or is another one",
+        "Every step back multiplies by one local derivative: count them.",
+        "y = v**-0.5 at v = 4: dv = −0.5 * v**-1.5 = −1/16; with y = 1/2 for v**-0.5 that is "
+        "−y * y²/2, and −y alone lacks the factor y²/2 = 1/8.",
+    ),
+    Entry(
         "wrong-dtype",
         "another dtype",
         "A gradient has the dtype of its value.",

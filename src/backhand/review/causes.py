@@ -1,8 +1,8 @@
 """From evidence to causes: the finders in the order of diagnosis.
 
-A later finder is asked only where no earlier one explains the numbers. The last resort is the
-smallest single edit that makes the line right; where there is none, the largest difference is told
-and no cause is guessed.
+A later finder is asked only where no earlier one explains the numbers. The last resorts are the
+smallest single edit that makes the line right, and the terms by which it differs from the gradient
+in index notation; where there are none, the largest difference is told and no cause is guessed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 
 from ..errors import first_line
 from .evidence import Evidence
+from .finders_algebra import by_algebra
 from .finders_numbers import caused, constant_ratio, wrong_shape
 from .finders_patterns import (
     another_gradient,
@@ -233,6 +234,9 @@ def _unknown(e: Evidence) -> Cause:
         shapes = f"shape {list(value.shape)}, {e.candidate.of} {list(truth.shape)}"
         said = f"no known pattern: {e.candidate.name} has {shapes}"
         return Cause("no-known-pattern", said, line=line)
+    if value.is_complex():
+        said = f"{e.candidate.name} is complex: a negative number was raised to a fractional power"
+        return Cause("no-known-pattern", said, line=line)
     off = torch.nan_to_num((value.double() - truth.double()).abs(), float("inf"))
     place = int(off.reshape(-1).argmax())
     index = [int(i) for i in torch.unravel_index(torch.tensor(place), truth.shape)]
@@ -241,6 +245,8 @@ def _unknown(e: Evidence) -> Cause:
         f"at {index}: {float(value[tuple(index)]):.6g} where autograd has "
         f"{float(truth[tuple(index)]):.6g}"
     )
+    if e.allowance.refused:
+        said += " (not compared by algebra: too many lines of this review were already)"
     return Cause("no-known-pattern", said, line=line)
 
 
@@ -257,4 +263,5 @@ FINDERS: tuple[Finder, ...] = (
     rearranged,
     another_gradient,
     by_edit,
+    by_algebra,
 )

@@ -56,6 +56,20 @@ class Probe:
         return float(self.truth.abs().max()) <= 1e-12 * max(self.scale, 1e-300)
 
 
+@dataclass
+class Allowance:
+    """How many more attempts of one review may be compared by algebra: each takes its time."""
+
+    left: int = 8
+    refused: bool = False
+
+    def take(self) -> bool:
+        """Whether there is one more."""
+        self.refused = self.left == 0
+        self.left = max(self.left - 1, 0)
+        return not self.refused
+
+
 @dataclass(frozen=True)
 class Evidence:
     """One attempt, the probes at which an explanation has to hold, and the means to try others.
@@ -71,6 +85,7 @@ class Evidence:
     own: OwnRun
     given: Probe
     probes: tuple[Probe, ...]
+    allowance: Allowance = field(default_factory=Allowance, compare=False)
     cache: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @cached_property

@@ -21,6 +21,8 @@ def fitted(
     if any(t.shape != value.shape for t in terms):
         terms = [t.expand(value.shape) if t.dim() <= value.dim() else t for t in terms]
     columns = torch.stack([t.reshape(-1) for t in terms], 1)
+    if not bool(torch.isfinite(value).all() and torch.isfinite(columns).all()):
+        return None
     sizes = columns.norm(dim=0)
     if not bool((sizes > 1e-12 * max(scale, 1e-300)).all()):
         return None

@@ -14,7 +14,7 @@ from ..checking.compare import EXACT as SAME_BITS
 from ..checking.compare import Comparison, compare
 from .causes import causes_of
 from .comments import false_comment
-from .evidence import Evidence, Probe, gradients_read, probe_at
+from .evidence import Allowance, Evidence, Probe, gradients_read, probe_at
 from .handwritten import Handwritten, Statement
 from .identity import changed_meanwhile, changes_what_is_given, read_too_early
 from .names import Candidate, candidates, names_of
@@ -68,6 +68,7 @@ class _Judge:
             self.reference.versions,
             lambda names, c: probe_at(handwritten, names, c, settings.double).right,
         )
+        self.allowance = Allowance()
         self.attempts = candidates(handwritten, self.names)
         self.own = run_sequence(handwritten, self.names, settings.given)
         self.own_double = run_sequence(handwritten, self.names, settings.double)
@@ -209,6 +210,7 @@ class _Judge:
                 self.own,
                 s.given,
                 s.probes,
+                self.allowance,
             )
             found = causes_of(evidence)
             causes, verdict = found.causes, found.verdict or local

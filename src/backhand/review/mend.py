@@ -77,6 +77,9 @@ def smallest(e: Evidence, kinds: Iterable[str] | None = None) -> Mend | None:
     if key not in e.cache:
         found = [m for m in mends(e, wanted)]
         goal = Counter(_tokens(longhand(e)))
+        if any(m.edit.kind == "surplus-term" for m in found):
+            # another name may make the term zero that ought not to be there
+            found = [m for m in found if m.edit.kind != "name" or m.new in goal]
 
         def cost(m: Mend) -> tuple[int, int, int]:
             mine = Counter(_tokens(m.after))
@@ -154,11 +157,20 @@ def _names(e: Evidence, source: Source) -> list[str]:
             and k not in e.reference.overwritten
         ]
         later = e.reference.following(e.candidate.of)
-        gradients = e.probes[0].setting.gradients
+        setting = e.probes[0].setting
+        gradients = setting.gradients
+        meant = frozenset(re.findall(r"[^\W\d]\w*", longhand(e)))
+
+        def telling(of: str, g: torch.Tensor) -> bool:
+            # one that is zero, or the same everywhere, fits in many a place by accident
+            apart = (g - g.reshape(-1)[:1]).abs() > 1e-12 * setting.scale
+            return e.names.label(of) in meant or g.numel() == 1 or bool(apart.any())
+
         out += [
             e.names.label(of)
             for of, g in gradients.items()
             if g is not None and of not in later and g.dim() + len(e.names.outputs) > 1
+            if telling(of, g)
         ]
         aliases = list(e.names.aliases)
         e.cache["names"] = list(dict.fromkeys((*out, *aliases)))

@@ -16,12 +16,15 @@ from typing import Any
 
 import torch
 
+from ..algebra.read import Reader, Unreadable, leaf
 from ..capture import capture, fits, holds_at
 from ..capture.inputs import called_by
 from ..checking.verify import Truth, autograd_truth, run_lines
 from ..emit.listing import print_backward, print_forward, printed_name
 from ..emit.python import Line
+from ..errors import ProgramError
 from ..longhand import spellings
+from ..shorthand.solve import Solver
 from .double import doubled, in_double
 
 # Operators that pick the largest or smallest entries, at whose ties a convention decides.
@@ -112,7 +115,7 @@ class Reference:
         program, context = self.captured.program, self.captured.context
         made = spellings(program, context, self.captured.vars, sorted(self.wrt))
         self.program = made.forward
-        self.derived = made.plain
+        self.derived, self._expanded = made.plain, made.expanded
         self.symbols = program.symbols
         listing, exact = (
             print_backward(b.program, self.symbols, shapes=False, forward=self.program)
@@ -132,6 +135,24 @@ class Reference:
         self._compiled = {x.text: compile(x.text, "<longhand>", "exec") for x in self.lines}
         self._following: dict[str, frozenset[str]] = {}
         self.outputs = tuple(v.name for v in program.outputs)
+
+    @cached_property
+    def solver(self) -> Solver:
+        """The forward pass in index notation, and what can be spelled with its values."""
+        return Solver(self.captured.program, self._expanded, self.captured.context)
+
+    @cached_property
+    def lines_read(self) -> Reader:
+        """The forward pass in index notation line by line: every named value stands for itself."""
+        reader = Reader()
+        for node in self.captured.program.nodes():
+            try:
+                found = reader.node(node)
+            except (Unreadable, ProgramError):
+                found = tuple(leaf(v) for v in node.outs)
+            for value, expr in zip(node.outs, found, strict=False):
+                reader.known[value.name] = leaf(value) if value.var is not None else expr
+        return reader
 
     # numbers
 

@@ -32,7 +32,7 @@ from ..algebra.normal import add, neg, substitute, term
 from ..algebra.read import axis
 from ..program.build import Builder, Var, op
 from ..program.ir import Value
-from ..program.sizes import Dim, Scalar, Size
+from ..program.sizes import Dim, Size
 from .blocks import Block, cover
 from .factoring import (
     alike,
@@ -43,7 +43,7 @@ from .factoring import (
     shared_coefficient,
     without,
 )
-from .numbers import NotWorthwhile, numeric, split
+from .numbers import NotWorthwhile, as_number, numeric, split
 from .parts import Part, raised_to, rank, whole
 from .places import Frame, leads, natural_axes, no_outer_product, span
 
@@ -88,7 +88,7 @@ class Composer:
         return var
 
     def _filled(self, like: Value, c: co.Coefficient) -> Var:
-        number = 0 if c == 0 else self._number(c)
+        number = 0 if c == 0 else as_number(c)
         return op.full(like.shape, number, dtype=like.dtype, builder=self.b)
 
     # sums
@@ -132,7 +132,7 @@ class Composer:
         if together is not None:
             rest = Expr([t for t in expr.terms if t not in together.terms])
             alone = rest.constant
-            one = self._terms(rest, frame) if alone is None else self._number(alone)
+            one = self._terms(rest, frame) if alone is None else as_number(alone)
             other = self._sum(together, frame)
             return one + other if alone is None else other + one
         ordered = sorted(expr.terms, key=lambda t: self._term_order(*t))
@@ -140,10 +140,10 @@ class Composer:
         for mono, c in ordered:
             minus = out is not None and co.negative(c)
             c = co.times(co.number(-1), c) if minus else c
-            made = self._product(mono, c, frame) if mono.factors else self._number(c)
+            made = self._product(mono, c, frame) if mono.factors else as_number(c)
             if isinstance(made, Var) and made.value.dtype == "bool":
                 made = op.to(made, self.dtype)  # flags are not subtracted
-            out = made if out is None else out - made if minus else out + made
+            out = made if out is None else op.sub(out, made) if minus else op.add(out, made)
         if not isinstance(out, Var):
             raise NotWorthwhile("a number where a tensor is wanted")
         return out
@@ -232,16 +232,6 @@ class Composer:
         if not isinstance(var, Var):
             return numeric(co.times(co.number(var), co.number(other)))
         return -var if other == -1 else op.mul(other, var)
-
-    def _number(self, c: co.Coefficient) -> Any:
-        """A coefficient as a number of the program: ``1``, ``1e-5``, ``0.1/k``."""
-        lead, above, below = split(c)
-        out: Any = None
-        for number in (*lead, *above):
-            out = number if out is None else Scalar("mul", (out, number))
-        for number in below:
-            out = Scalar("div", (1 if out is None else out, number))
-        return 1 if out is None else out
 
     # values
 

@@ -45,6 +45,17 @@ def _decimal(value: sympy.Rational) -> bool:
     return Fraction(repr(float(value))) == Fraction(int(value.p), int(value.q))
 
 
+def as_number(c: co.Coefficient) -> Any:
+    """A coefficient as a number of the program: ``1``, ``1e-5``, ``0.1/k``."""
+    lead, above, below = split(c)
+    out: Any = None
+    for number in (*lead, *above):
+        out = number if out is None else Scalar("mul", (out, number))
+    for number in below:
+        out = Scalar("div", (1 if out is None else out, number))
+    return 1 if out is None else out
+
+
 def size_number(expr: sympy.Expr) -> Any:
     """A product of sizes as a number of the program."""
     if expr.is_integer:

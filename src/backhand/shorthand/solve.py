@@ -396,7 +396,7 @@ class Solver:
         here = self._closed(frozenset().union(*(names_in(e) for _, e in exprs)))
         known = [b for b in (*self.forward_blocks, *extra) if b.names <= here]
         small = [b for b in known if not self._large(b.value, region)]
-        choices = [(choice, known) for choice in self._choices([e for _, e in exprs], known)]
+        choices = [(choice, known) for choice in self.choices([e for _, e in exprs], known)]
         elementwise = not any(isinstance(a, Red) for _, e in exprs for a in inner_atoms(e))
         if elementwise and len(small) < len(known):
             # what is large is made again from what is read anyway; not what sums are made of,
@@ -404,10 +404,10 @@ class Solver:
             choices.insert(1, ((), small))
         for choice, blocks in choices:
             try:
-                lines = self._spelled(exprs, choice, blocks)
+                lines = self.spelled(exprs, choice, blocks)
                 yield lines
                 if sum(n.op == "sigmoid" for line in lines for n in line.nodes) > 1:
-                    yield self._spelled(exprs, choice, blocks, complements=True)
+                    yield self.spelled(exprs, choice, blocks, complements=True)
             except (NotWorthwhile, TooLarge, ProgramError, Unsketched) as error:
                 region.refusals.append(
                     Refusal((str(error) or type(error).__name__).splitlines()[0])
@@ -426,7 +426,7 @@ class Solver:
                 found.add(value)
         return found
 
-    def _choices(
+    def choices(
         self, exprs: list[Expr], known: Sequence[Block]
     ) -> list[tuple[tuple[Block, Atom], ...]]:
         """Which forward values stand for a sum or an exponential that the expressions have."""
@@ -450,7 +450,7 @@ class Solver:
         out += [pair for pair in combinations(options, 2) if pair[0][1] != pair[1][1]]
         return out[:MOST_FORMS]
 
-    def _spelled(
+    def spelled(
         self,
         exprs: list[tuple[Value, Expr]],
         choice: tuple[tuple[Block, Atom], ...],
@@ -466,10 +466,13 @@ class Solver:
         builder = self.builder
         lines = []
         local: list[Block] = []
+        foreign = {b.value.name: b.value for b in blocks if b.value.name not in self.variables}
+        made = {name: Var(builder, v, NO_FAKE) for name, v in foreign.items()}
+        variables = self.variables | made if made else self.variables
         for value, expr in exprs:
             builder.nodes = []
             every = [*blocks, *local]
-            composer = Composer(builder, self.variables, every, self.order, complements)
+            composer = Composer(builder, variables, every, self.order, complements)
             var = composer.compose(expr, value)
             nodes = named(builder, var, value)
             unit: tuple[Node, ...] = ()
