@@ -121,7 +121,10 @@ class Child:
             with suppress(Exception):
                 stream.flush()
         with warnings.catch_warnings(), _uninterrupted():
-            warnings.simplefilter("ignore", DeprecationWarning)  # notebooks have threads
+            # Python and JAX warn of forks where there are threads, as in notebooks: the child uses
+            # none of theirs, and if the reviewed code does, there is the time limit
+            for warning in (DeprecationWarning, RuntimeWarning):
+                warnings.simplefilter("ignore", warning)
             self.pid = os.fork()
         if self.pid == 0:
             for end in (self.result, self.output, self.traces, self.go):
