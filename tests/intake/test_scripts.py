@@ -346,3 +346,30 @@ def unused(x):
     scaled = FORWARD.replace("x @ w", "app.scale * x @ w")
     found = script(SMALL + registry + scaled + BACKWARD.replace("x.T", "3.0 * x.T"))
     assert review(found).ok
+
+
+REBOUND = """\
+x0 = x
+x = x @ w
+x = x.tanh()
+loss = (x * x).sum()
+dx = 2 * x
+dx = (1 - x * x) * dx
+dw = x0.T @ dx
+"""
+
+
+def test_names_mean_what_they_mean_at_the_end_of_the_script(tmp_path: Path) -> None:
+    """``x`` is no input any more there; another name of the input still is."""
+    outcome = review(load(write_script(tmp_path, SMALL + REBOUND)))
+    assert outcome.ok, str(outcome)
+    assert [g.name for g in outcome.gradients] == ["dx", "dx", "dw"]
+    for old, new, wrong in (
+        ("dx = (1 - x * x)", "dx = (1 + x * x)", "dx"),
+        ("dx = 2 * x", "dx = -2 * x", "dx"),
+        ("x0.T", "-x0.T", "dw"),
+    ):
+        assert old in REBOUND
+        outcome = review(load(write_script(tmp_path, SMALL + REBOUND.replace(old, new))))
+        found = [(g.name, [c.code for c in g.causes]) for g in outcome.gradients if g.causes]
+        assert found == [(wrong, ["sign"])], str(outcome)

@@ -44,7 +44,8 @@ class Handwritten:
     (single) output has in the statements, where the code takes one; ``None``: the output is the
     loss, and its gradient 1. ``setup`` are names bound before the statements run that hold
     neither a forward value nor a constant (``ctx``), made anew for each run from the forward
-    values.
+    values. ``ended`` says that the statements stand where the forward pass has ended, as in a
+    script: a name of an input that it binds again is the last value there, not the input.
     """
 
     file: str
@@ -57,4 +58,5 @@ class Handwritten:
     gradients: Mapping[str, str] = field(default_factory=dict)
     upstream: str | None = None
     setup: Mapping[str, Callable[[Mapping[str, Any]], Any]] = field(default_factory=dict)
+    ended: bool = False
     notes: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from .result import CLOSE, CONVENTION, EXACT, MISSING, WRONG, WRONG_SHAPE, Cause
 from .rounding import rounding_note
 from .run import quietly, run_sequence, space_for
 from .settings import Settings, settings_for
-from .versions import settled
+from .versions import at_the_end, settled
 
 
 def review(handwritten: Handwritten, *, only: Collection[str] | None = None) -> Review:
@@ -54,9 +54,10 @@ class _Judge:
     def __init__(
         self, handwritten: Handwritten, settings: Settings, only: Collection[str] | None
     ) -> None:
-        self.handwritten = handwritten
         self.settings = settings
         self.reference = settings.reference
+        handwritten = at_the_end(handwritten, self.reference.versions)
+        self.handwritten = handwritten
         known = frozenset(self.reference.names) | frozenset(self.reference.outputs)
         self.only = only
         self.bases: dict[int, dict[str, Any]] = {}  # settings live as long as ``settings`` does
@@ -65,7 +66,7 @@ class _Judge:
         self.names = settled(
             handwritten,
             names_of(handwritten, known, self.reference.outputs),
-            self.reference.versions,
+            dict(self.reference.versions),
             lambda names, c: probe_at(handwritten, names, c, settings.double).right,
         )
         self.allowance = Allowance()

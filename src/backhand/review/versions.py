@@ -14,10 +14,18 @@ from .handwritten import Handwritten
 from .names import Candidate, Names, attempts_at, candidates
 
 
+def at_the_end(handwritten: Handwritten, versions: Mapping[str, tuple[str, ...]]) -> Handwritten:
+    """What is handwritten, its names meaning what they mean where it stands."""
+    if not handwritten.ended:
+        return handwritten
+    last = {variable: values[-1] for variable, values in versions.items() if variable == values[0]}
+    return replace(handwritten, names={**handwritten.names, **last})
+
+
 def settled(
     handwritten: Handwritten,
     names: Names,
-    versions: Mapping[str, tuple[str, ...]],
+    versions: dict[str, tuple[str, ...]],
     right: Callable[[Names, Candidate], bool],
 ) -> Names:
     """``names`` with what such names hold; ``versions`` are the values of a variable in order.
@@ -25,9 +33,9 @@ def settled(
     ``right`` says whether an attempt gives the gradient that it is taken for.
     """
     written = dict.fromkeys(n for s in handwritten.statements for n in s.writes)
+    known = versions | {values[-1]: values for values in versions.values()}
     for name in written:
-        variable = names.of(name)
-        values = versions.get(variable or "", ())
+        values = known.get(names.of(name) or "", ())
         if values and name not in names.gradients and name != names.upstream:
             names = _of_one(handwritten, names, name, values, right)
     return names

@@ -59,6 +59,9 @@ def build(source: Source, sliced: Sliced, given: Mapping[str, Any]) -> Handwritt
         inputs=tuple(_detached(tensors[name]) for name in inputs),
         statements=tuple(statement_of(line) for line in sliced.backward),
         scope=scope,
+        # another name of an input stands for it: x0 = x
+        names={n: name for n, v in scope.items() for name, t in tensors.items() if v is t},
+        ended=True,
         notes=(*source.notes, *sliced.notes),
     )
 
