@@ -44,6 +44,15 @@ def looped(x, w1, w2):
     return loss
 
 
+def shifted(x, w1, w2):
+    logits = x @ w1
+    logits = logits - logits.max(1, keepdim=True).values
+    p = logits.exp()
+    p = p / p.sum(1, keepdim=True)
+    loss = -p[:, 0].log().mean() + w2.mean()
+    return loss
+
+
 _SHAPES = ((5, 3), (3, 4), (4, 2))
 INPUTS = tuple(torch.randn(s, generator=torch.Generator().manual_seed(3)) for s in _SHAPES)
 _Y = "dy = 2 * y / y.numel()\ndw2 = h.T @ dy\n"
@@ -84,6 +93,11 @@ RIGHT = {
         "h1 = (x @ w1).tanh()\ndh = dh * (1 - h**2)\ndh = dh * (1 - h1**2)\n"
         f"{_END}",
     ),
+    "one gradient in three steps": (
+        shifted,
+        "dlogits = p.clone()\ndlogits[:, 0] -= 1\ndlogits /= x.shape[0]\n"
+        "dw1 = x.T @ dlogits\ndx = dlogits @ w1.T\n",
+    ),
 }  # fmt: skip
 
 
@@ -106,6 +120,7 @@ WRONG = [
     ("in place", "dh *= 1 - h**2", "dh *= 1 + h**2", 4, "sign"),
     ("three values and an input", "dx = 3 * dx", "dx = -3 * dx", 7, "sign"),
     ("three values and an input", "dh = dh * 2\n", "dh = -dh * 2\n", 3, "sign"),
+    ("one gradient in three steps", "-= 1", "-= 2", 2, "constant"),
 ]
 
 

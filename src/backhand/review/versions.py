@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from .handwritten import Handwritten
-from .names import Candidate, Names, attempts_at, candidates
+from .names import Candidate, Names, attempts_at, candidates, starts_anew
 
 
 def at_the_end(handwritten: Handwritten, versions: Mapping[str, tuple[str, ...]]) -> Handwritten:
@@ -48,23 +48,46 @@ def _of_one(
     values: tuple[str, ...],
     right: Callable[[Names, Candidate], bool],
 ) -> Names:
+    starts = attempts_at(handwritten, name)
     held: tuple[tuple[int, str], ...] = ()
     before = len(values)  # the value that the attempt before was for
-    starts = attempts_at(handwritten, name)
-    for start, end in zip(starts, (*starts[1:], None), strict=True):
-        # the attempt is what stands before the next one
+
+    def found(taken: tuple[tuple[int, str], ...], start: int, end: int | None, last: int) -> int:
+        """The value whose gradient the statements up to ``end`` give; -1 if they give none."""
         until = replace(handwritten, statements=handwritten.statements[:end])
-        earlier = list(range(before - 1, -1, -1))
-        again = [before] if before < len(values) else []
-        for k in (*earlier, *again):
-            taken = _with(names, name, (*held, (start, values[k])))
-            if right(taken, _attempt(until, taken, start, name)):
-                break
-        else:
-            k = (*earlier, *again)[0]
+        options: list[int] = list(range(last - 1, -1, -1))
+        if last < len(values):
+            options.append(last)  # the same once more
+        for k in options:
+            tried = _with(names, name, (*taken, (start, values[k])))
+            if right(tried, _attempt(until, tried, start, name)):
+                return k
+        return -1
+
+    i = 0
+    while i < len(starts):
+        start = starts[i]
+        ends = [*starts[i + 1 :], None]
+        # a line that changes what the name holds may be another step of the same gradient
+        same = next(n for n, e in enumerate(ends) if e is None or _anew(handwritten, e, name))
+        n = k = -1
+        while k < 0 and n < same:
+            n += 1
+            k = found(held, start, ends[n], before)
+        if k < 0:
+            k = max(before - 1, 0)
+            taken = (*held, (start, values[k]))
+            # nothing is right: one gradient, unless what follows goes on from a right one
+            follows = same and found(taken, starts[i + 1], ends[1], k) >= 0
+            n = 0 if follows else same
         held = (*held, (start, values[k]))
         before = k
+        i += n + 1
     return _with(names, name, held) if held else names
+
+
+def _anew(handwritten: Handwritten, index: int, name: str) -> bool:
+    return starts_anew(handwritten.statements[index], name)
 
 
 def _with(names: Names, name: str, held: tuple[tuple[int, str], ...]) -> Names:
