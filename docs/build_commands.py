@@ -19,7 +19,9 @@ everything else to standard error; `--debug` adds Python's traceback to a messag
 
 
 def page() -> str:
-    return "\n".join([HEAD, *_commands(cli, click.Context(cli, info_name="backhand"), 2)])
+    # with its settings: click keeps a command's help option as it was asked for first
+    ctx = click.Context(cli, info_name="backhand", **cli.context_settings)
+    return "\n".join([HEAD, *_commands(cli, ctx, 2)])
 
 
 def _commands(group: click.Group, ctx: click.Context, level: int) -> Iterator[str]:

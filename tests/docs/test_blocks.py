@@ -205,7 +205,8 @@ def _misuse(arguments: list[str]) -> str:
         name, *arguments = arguments
         if name == "--help":
             return ""
-        context = click.Context(command, parent=context)
+        # with its settings: click keeps a command's help option as it was asked for first
+        context = click.Context(command, parent=context, **command.context_settings)
         found = command.get_command(context, name)
         if found is None:
             return f"no command {name}"
