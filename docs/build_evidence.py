@@ -62,7 +62,7 @@ class Filled(Random):
     kind: str = "ordinary inputs"
 
     def normal(self, *shape: int) -> Tensor:
-        made = INPUTS[self.kind](None, shape, self.generator)  # type: ignore[arg-type]
+        made = INPUTS[self.kind](shape, self.generator)
         return made.to(torch.float32).to(self.dtype)
 
     def uniform(self, *shape: int) -> Tensor:

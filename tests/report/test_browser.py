@@ -57,8 +57,8 @@ def test_formulas_are_drawn_and_links_lead_somewhere(
         assert len(drawn) > 500 and all(drawn)
         text = page.evaluate("document.body.innerText")
         assert "\\" not in text and "$" not in text
-        fraction = page.locator("#short mfrac").first
-        assert fraction.bounding_box()["height"] > 1.5 * 16  # type: ignore[index]
+        fraction = page.locator("#short mfrac").first.bounding_box()
+        assert fraction is not None and fraction["height"] > 1.5 * 16
         page.locator("#code .row a", has_text="counts_sum").first.click()
         expect(page.locator(f"#{anchor('dcounts_sum')} > h3")).to_be_in_viewport()
         page.locator(f"#{anchor('dcounts_sum')} .ways a").click()

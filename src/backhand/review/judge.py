@@ -66,7 +66,7 @@ class _Judge:
         self.names = settled(
             handwritten,
             names_of(handwritten, known, self.reference.outputs),
-            dict(self.reference.versions),
+            self.reference.versions,
             lambda names, c: probe_at(handwritten, names, c, settings.double).right,
         )
         self.allowance = Allowance()

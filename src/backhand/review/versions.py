@@ -25,7 +25,7 @@ def at_the_end(handwritten: Handwritten, versions: Mapping[str, tuple[str, ...]]
 def settled(
     handwritten: Handwritten,
     names: Names,
-    versions: dict[str, tuple[str, ...]],
+    versions: Mapping[str, tuple[str, ...]],
     right: Callable[[Names, Candidate], bool],
 ) -> Names:
     """``names`` with what such names hold; ``versions`` are the values of a variable in order.
@@ -33,7 +33,7 @@ def settled(
     ``right`` says whether an attempt gives the gradient that it is taken for.
     """
     written = dict.fromkeys(n for s in handwritten.statements for n in s.writes)
-    known = versions | {values[-1]: values for values in versions.values()}
+    known = {**versions, **{values[-1]: values for values in versions.values()}}
     for name in written:
         values = known.get(names.of(name) or "", ())
         if values and name not in names.gradients and name != names.upstream:

@@ -39,21 +39,21 @@ AGREEING = ("ordinary inputs", "inputs between 0 and 1")
 MADE_UP = frozenset({"contraction", "random"})
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
-Fill = Callable[[Value, tuple[int, ...], torch.Generator], torch.Tensor]
+Fill = Callable[[tuple[int, ...], torch.Generator], torch.Tensor]
 
 
 def _normal(scale: float = 1.0, shift: float = 0.0) -> Fill:
-    def fill(value: Value, shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
+    def fill(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
         return torch.randn(shape, generator=rng, dtype=torch.float64) * scale + shift
 
     return fill
 
 
-def _unit(value: Value, shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
+def _unit(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
     return torch.rand(shape, generator=rng, dtype=torch.float64) * 0.9 + 0.05
 
 
-def _constant(value: Value, shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
+def _constant(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
     if not shape:
         return torch.rand((), generator=rng, dtype=torch.float64)
     return torch.randn(shape[-1:], generator=rng, dtype=torch.float64).expand(shape).clone()
@@ -283,7 +283,7 @@ class Gates:
         rng = torch.Generator().manual_seed(1009 * trial.seed + self._places[value.name])
         if value.floating:
             linear = value.name in self._linear
-            made = (_normal() if linear else INPUTS[trial.name])(value, shape, rng)
+            made = (_normal() if linear else INPUTS[trial.name])(shape, rng)
             made = made.to(torch.float32).to(dtype_of(dtype))
             if moved:
                 off = torch.randint(2, shape, generator=rng) * 2 - 1
@@ -344,7 +344,7 @@ def _made(
 ) -> torch.Tensor:
     """A tensor of random values; integers are valid indices of every axis, of a fixed size too."""
     if value.floating:
-        return INPUTS[kind](value, shape, rng)
+        return INPUTS[kind](shape, rng)
     if value.dtype == "bool":
         return torch.rand(shape, generator=rng) < 0.5
     high = max(1, min([*sizes.values(), *fixed], default=2))
