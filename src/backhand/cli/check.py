@@ -13,7 +13,6 @@ from .text import clean, parse_sizes, silence_stdout
 
 if TYPE_CHECKING:
     from ..review.outcome import Outcome
-    from ..review.result import Review
 
 
 @click.command("check")
@@ -66,30 +65,23 @@ def check(
     if watch:
         from .watch import watch_file
 
-        status = watch_file(file, options, lambda review: show(review, as_json, hint))
+        status = watch_file(file, options, lambda outcome: show(outcome, as_json, hint))
         click.get_current_context().exit(status)
-    review = reviewed(file, options)
-    show(review, as_json, hint)
-    click.get_current_context().exit(0 if review.ok else 1)
-
-
-def reviewed(file: str, options: dict[str, Any]) -> Review:
-    """The review of a file; what its code prints goes to standard error, cleaned."""
     from ..review.outcome import review_file
 
     outcome = review_file(file, **options)
-    echo_printed(outcome)
-    return outcome.review
+    show(outcome, as_json, hint)
+    click.get_current_context().exit(0 if outcome.review.ok else 1)
 
 
-def echo_printed(outcome: Outcome) -> None:
-    """What the reviewed code printed, on standard error."""
+def show(outcome: Outcome, as_json: bool, hint: int | None) -> None:
+    """Print a review, with a hint for each gradient that is wrong by itself.
+
+    What the reviewed code printed goes to standard error, cleaned.
+    """
+    review = outcome.review
     if outcome.printed:
         click.echo(clean(outcome.printed), err=True, nl=not outcome.printed.endswith("\n"))
-
-
-def show(review: Review, as_json: bool, hint: int | None) -> None:
-    """Print a review, with a hint for each gradient that is wrong by itself."""
     try:
         if as_json:
             click.echo(json.dumps(review.as_json(), indent=2, allow_nan=False))

@@ -14,23 +14,21 @@ from .text import clean
 
 if TYPE_CHECKING:
     from ..review.again import Stamp
-    from ..review.result import Review
+    from ..review.outcome import Outcome
 
 # Editors write a file in several steps: what happens within this time is one save.
 _SETTLE_MS = 50
 
 
-def watch_file(file: str, options: Mapping[str, Any], show: Callable[[Review], None]) -> int:
+def watch_file(file: str, options: Mapping[str, Any], show: Callable[[Outcome], None]) -> int:
     """Review ``file`` now and after each save, until interrupted; the last review's exit status."""
     from ..review.again import Reviews
-    from .check import echo_printed
 
     reviews = Reviews(file, **options)
 
     def turn(abandoned: Callable[[], bool]) -> int:
         outcome = reviews.review(abandoned)
-        echo_printed(outcome)
-        show(outcome.review)
+        show(outcome)
         return 0 if outcome.review.ok else 1
 
     try:
