@@ -15,12 +15,12 @@ import re
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from backhand.cli.check import reviewed, show
-from backhand.review import Review
+from backhand.cli.check import show
+from backhand.review.outcome import Outcome, review_file
 from backhand.review.sources.cells import code_cells
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -187,8 +187,8 @@ class Copy:
         assert found == 1, f"{old!r} is {found} lines of the notebook"
         self.path.write_text(json.dumps(book), "utf-8")
 
-    def review(self) -> Review:
-        return reviewed(str(self.path), {})
+    def review(self) -> Outcome:
+        return review_file(str(self.path))
 
     def compared(self) -> list[str]:
         """What the notebook prints when its cells are run."""
@@ -197,10 +197,10 @@ class Copy:
         return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
-def printed(review: Review, hint: int | None = None) -> list[str]:
+def printed(outcome: Outcome, hint: int | None = None) -> list[str]:
     """What `backhand check` prints of a review."""
-    with redirect_stdout(io.StringIO()) as out:
-        show(review, False, hint)
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()):
+        show(outcome, False, hint)
     return out.getvalue().rstrip("\n").split("\n")
 
 
@@ -220,9 +220,9 @@ def command(options: str, lines: list[str], status: bool | None = None) -> str:
     return block(said)
 
 
-def hinted(review: Review, mend: Mend, level: int) -> list[str]:
+def hinted(outcome: Outcome, mend: Mend, level: int) -> list[str]:
     """The hint for one gradient, without those for the others."""
-    lines = printed(review, level)[len(printed(review)) :]
+    lines = printed(outcome, level)[len(printed(outcome)) :]
     start = next(i for i, line in enumerate(lines) if line.startswith(f"{mend.name}: "))
     end = next((i for i in range(start, len(lines)) if not lines[i]), len(lines))
     return ["…", *lines[start:end], *(["…"] if end < len(lines) else [])]
@@ -257,9 +257,9 @@ def parts() -> Iterator[str]:
             "which lines are to blame cannot be seen from here."
         )
         yield "## The review\n"
-        review = copy.review()
-        yield command("", printed(review), review.ok)
-        blamed = [g for g in review.gradients if g.causes]
+        outcome = copy.review()
+        yield command("", printed(outcome), outcome.review.ok)
+        blamed = [g for g in outcome.review.gradients if g.causes]
         yield prose(
             f"To blame are {len(blamed)} lines, and each has its cause under it. Those that "
             "inherit an error are right by themselves: they read a gradient that is wrong. What "
@@ -270,20 +270,20 @@ def parts() -> Iterator[str]:
             yield f"## {mend.title}\n"
             if not mend.hints:
                 yield prose(CLOSE)
-                yield block(changed(*spelling(printed(review))))
+                yield block(changed(*spelling(printed(outcome))))
             for hint in mend.hints:
-                yield command(f" --hint {hint.level}", hinted(review, mend, hint.level))
+                yield command(f" --hint {hint.level}", hinted(outcome, mend, hint.level))
                 yield prose(hint.thought)
             if mend.compared:
                 yield block([s for s in copy.compared() if s.startswith(f"{mend.compared} ")])
             edits = [f"-{mend.old}", *(f"+{line}" for line in mend.new.split("\n"))]
             yield block(edits, "diff")
             copy.edit(mend.old, mend.new)
-            before, review = review, copy.review()
+            before, outcome = outcome, copy.review()
             last = mend is MENDS[-1]
-            lines = printed(review)
+            lines = printed(outcome)
             lines = lines if last else changed(printed(before), lines)
-            yield command("", lines, review.ok if review.ok else None)
+            yield command("", lines, True if outcome.review.ok else None)
             if mend.outcome:
                 yield prose(mend.outcome)
         compared = copy.compared()
