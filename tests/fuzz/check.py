@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,8 @@ import torch.utils._pytree as pytree
 from torch import Tensor
 
 from backhand import Backprop, derive
-from backhand.checking.compare import EXACT, WRONG, Comparison, coarsest_of, compare
+from backhand.checking.compare import CLOSE, EXACT, WRONG, Comparison, coarsest_of, compare
+from backhand.checking.rounding import NUDGES, Noise, Run, nudged
 from backhand.errors import BackhandError, InputError, InternalError, ProgramError
 
 from .program import Program, compiled
@@ -62,11 +63,15 @@ def tensors(result: Any) -> list[Tensor]:
 
 
 def autograd(
-    function: Callable[..., Any], values: Sequence[Tensor], seed: int, ones: bool = False
+    function: Callable[..., Any],
+    values: Sequence[Tensor],
+    chosen: int | Sequence[Tensor | None],
+    ones: bool = False,
 ) -> Truth:
-    """Run the function under autograd with random cotangents, or ones; raises ``NoTruth``.
+    """Run the function under autograd; raises ``NoTruth``.
 
-    A scalar that alone has a gradient is a loss: its cotangent is one.
+    ``chosen``: the cotangents, or a seed for random ones. A scalar that alone has a gradient is a
+    loss: its cotangent is one.
     """
     fresh = [v.clone().requires_grad_(v.is_floating_point()) for v in values]
     try:
@@ -79,15 +84,18 @@ def autograd(
     scalar = sum(t.requires_grad for t in outputs) == 1 and all(
         t.dim() == 0 for t in outputs if t.requires_grad
     )
-    generator = torch.Generator().manual_seed(seed)
-    cotangents = [
-        None
-        if not t.requires_grad
-        else torch.ones_like(t)
-        if scalar or ones
-        else torch.randn(t.shape, generator=generator, dtype=torch.float64).to(t.dtype)
-        for t in outputs
-    ]
+    if isinstance(chosen, int):
+        generator = torch.Generator().manual_seed(chosen)
+        cotangents = [
+            None
+            if not t.requires_grad
+            else torch.ones_like(t)
+            if scalar or ones
+            else torch.randn(t.shape, generator=generator, dtype=torch.float64).to(t.dtype)
+            for t in outputs
+        ]
+    else:
+        cotangents = list(chosen)
     # a tensor returned twice is one output: its cotangent is the first one's
     seen: set[int] = set()
     roots = [t for t in outputs if t.requires_grad and not (id(t) in seen or seen.add(id(t)))]
@@ -158,21 +166,50 @@ def _held(
 ) -> Outcome:
     """One call of a derivation against the truth."""
     bp = bp.specialised(tuple(values), {})
-    ups = _upstreams(bp, truth)
-    outputs, gradients = bp(*values, upstream=ups)
-    found = Outcome(EXACTLY)
-    ours = tensors(outputs)
     through = coarsest_of(v.dtype for v in bp.captured.program.values())
-    if len(ours) != len(truth.outputs):
-        return Outcome(MISMATCH, "outputs", f"{where}{len(ours)} outputs, not {len(truth.outputs)}")
-    for i, (mine, true) in enumerate(zip(ours, truth.outputs, strict=True)):
-        found = worse(found, _told(f"{where}output {i}", "outputs", compare(mine, true, through)))
-    for name, true in zip(names, truth.gradients, strict=True):
-        judged = compare(gradients.get(name), true, through)
-        found = worse(found, _told(f"{where}gradient of {name}", "gradient", judged))
-        if true is not None and bool((true.isfinite() & (true != 0)).any()):
-            found = replace(found, telling=True)
+    run = _run(bp, names, values, truth)
+    if len(run.ours) != len(run.theirs):
+        counted = f"{len(run.ours)} outputs and gradients, not {len(run.theirs)}"
+        return Outcome(MISMATCH, "outputs", f"{where}{counted}")
+    compared = {k: compare(mine, run.theirs[k], through) for k, mine in run.ours.items()}
+    noise: Noise | None = None
+    found = Outcome(EXACTLY)
+    for what, result in compared.items():
+        if result.verdict == WRONG and not result.why:
+            if noise is None:
+                runs = [run, *_near(bp, names, values, truth)]
+                noise = Noise(runs, [*values, *truth.cotangents], through)
+            if noise.explains(what, result.maxdiff):
+                result = replace(result, verdict=CLOSE, why="noise: moves as far by itself")
+        key = "outputs" if what.startswith("output") else "gradient"
+        found = worse(found, _told(where + what, key, result))
+    if any(t is not None and bool((t.isfinite() & (t != 0)).any()) for t in truth.gradients):
+        found = replace(found, telling=True)
     return found
+
+
+def _run(bp: Backprop, names: Sequence[str], values: Sequence[Tensor], truth: Truth) -> Run:
+    """Outputs and gradients by what they are called."""
+    outputs, gradients = bp(*values, upstream=_upstreams(bp, truth))
+    ours: dict[str, Tensor | None] = {
+        f"output {i}": t for i, t in enumerate(tensors(outputs))
+    } | {f"gradient of {name}": gradients.get(name) for name in names}
+    theirs = {f"output {i}": t for i, t in enumerate(truth.outputs)} | {
+        f"gradient of {name}": t for name, t in zip(names, truth.gradients, strict=True)
+    }
+    return Run(ours, theirs)
+
+
+def _near(
+    bp: Backprop, names: Sequence[str], values: Sequence[Tensor], truth: Truth
+) -> Iterator[Run]:
+    """The same near the inputs, with the same cotangents, as far as it can be run there."""
+    for units in NUDGES:
+        near = nudged(values, units)
+        try:
+            yield _run(bp, names, near, autograd(bp.forward, near, truth.cotangents))
+        except (NoTruth, InputError):
+            return
 
 
 def _upstreams(bp: Backprop, truth: Truth) -> tuple[Tensor, ...] | None:

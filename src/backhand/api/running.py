@@ -15,13 +15,14 @@ from ..capture.annotations import annotated_inputs
 from ..capture.inputs import Leaf, flatten
 from ..capture.source import definition_of, location_of_error
 from ..checking import Report, verify
-from ..checking.rounding import doubled, excused
+from ..checking.compare import coarsest_of
+from ..checking.rounding import NUDGES, Noise, Run, doubled, excused, nudged
 from ..checking.verify import Truth, autograd_truth, run_lines
 from ..emit.listing import (
     print_forward,
     printed_name,
 )
-from ..errors import CaptureError, InputError, InternalError, first_line, own_faults
+from ..errors import BackhandError, CaptureError, InputError, InternalError, first_line, own_faults
 from ..operator import Operator
 from ..output import check_output
 from ..program.invoke import dtype_name
@@ -321,12 +322,34 @@ class Backprop(Derivation):
                 order,
                 form,
             )
+            ups = [truth.upstream[of] for of in derived.upstream_of]
+            if not report.ok:
+                report = self._without_noise(report, detached, ups, seed)
             if report.ok or form == "longhand":
                 return report, truth
-            ups = [truth.upstream[of] for of in derived.upstream_of]
             wide, up = doubled(detached), doubled(ups)
             ours, theirs = (self._numbers(f, wide, up, seed)[1] for f in (form, "longhand"))
             return excused(report, ours, theirs), truth
+
+    def _without_noise(
+        self, report: Report, values: Sequence[Any], ups: Sequence[Any], seed: int
+    ) -> Report:
+        """The report with what differs no more than numbers move by a nudge of the inputs."""
+        named = {row.of for row in report.gradients}
+        asked = self.form(report.form, "exact").upstream_of
+        runs = []
+        try:
+            for units in (0, *NUDGES):
+                near = nudged(values, units)
+                truth = autograd_truth(
+                    self.captured, near, asked, set(self._names), named, ups, seed
+                )
+                ours = self._numbers(report.form, near, ups, seed)[1]
+                runs.append(Run(ours, truth.gradients))
+        except (BackhandError, RuntimeError, IndexError, TypeError, ValueError):
+            return report  # the forward pass cannot be run there: nothing is excused
+        through = coarsest_of(v.dtype for v in self.captured.program.values())
+        return Noise(runs, [*values, *ups], through).excused(report)
 
     def _numbers(
         self, form: str, values: Sequence[Any], ups: Sequence[Any], seed: int
