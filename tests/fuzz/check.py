@@ -94,12 +94,18 @@ def autograd(
             else torch.randn(t.shape, generator=generator, dtype=torch.float64).to(t.dtype)
             for t in outputs
         ]
+        # a tensor returned twice is one output, with the first one's cotangent
+        cotangents = [
+            None if any(t is earlier for earlier in outputs[:i]) else c
+            for i, (t, c) in enumerate(zip(outputs, cotangents, strict=True))
+        ]
     else:
         cotangents = list(chosen)
-    # a tensor returned twice is one output: its cotangent is the first one's
-    seen: set[int] = set()
-    roots = [t for t in outputs if t.requires_grad and not (id(t) in seen or seen.add(id(t)))]
-    ups = [c for t, c in _first(outputs, cotangents) if t.requires_grad]
+    roots, ups = [], []
+    for t, c in zip(outputs, cotangents, strict=True):
+        if c is not None:
+            roots.append(t)
+            ups.append(c)
     if not roots or not wanted:
         raise NoTruth("no output needs a gradient")
     try:
@@ -110,15 +116,6 @@ def autograd(
     if all(g is None for g in gradients):
         raise NoTruth("no input is reached")
     return Truth(tuple(t.detach() for t in outputs), tuple(cotangents), gradients)
-
-
-def _first(
-    outputs: Sequence[Tensor], cotangents: Sequence[Tensor | None]
-) -> list[tuple[Tensor, Tensor | None]]:
-    kept: dict[int, tuple[Tensor, Tensor | None]] = {}
-    for t, c in zip(outputs, cotangents, strict=True):
-        kept.setdefault(id(t), (t, c))
-    return list(kept.values())
 
 
 def _bits(t: Tensor) -> Tensor:
@@ -213,16 +210,18 @@ def _near(
 
 
 def _upstreams(bp: Backprop, truth: Truth) -> tuple[Tensor, ...] | None:
-    """The cotangents that the derivation asks for: one per distinct differentiable output."""
+    """The cotangents that the derivation asks for: one per distinct differentiable output.
+
+    Tensors that are views of all of each other are one output: theirs is the sum.
+    """
     if bp.scalar:
         return None
     given: dict[str, Tensor] = {}
     for value, out, up in zip(
         bp.captured.program.outputs, truth.outputs, truth.cotangents, strict=True
     ):
-        if value.name in given:
-            continue
-        given[value.name] = torch.zeros_like(out) if up is None else up
+        up = torch.zeros_like(out) if up is None else up
+        given[value.name] = given[value.name] + up if value.name in given else up
     return tuple(given[name] for name in bp.derived("exact").upstream_of)
 
 

@@ -213,7 +213,9 @@ def reduction(s: State) -> Statement:
         "{0}.amax({a}, keepdim={b})", "{0}.amin({a}, {b})", "{0}.var({a}, keepdim={b})",
         "{0}.std({a}, unbiased=False, keepdim={b})", "{0}.logsumexp({a}, {b})", "{0}.cumprod({a})",
         "torch.var({0}, {a}, correction=0)", "{0}.norm(dim={a}, keepdim={b})",
-        "torch.linalg.vector_norm({0}, 1, {a})", "{0}.nansum({a})", "{0}.median({a}).values",
+        "torch.linalg.vector_norm({0}, 1, {a})", "{0}.nansum({a})",
+        # torch gives the median of a broadcast tensor out of memory that nobody has written
+        "{0}.contiguous().median({a}).values",
         "{0}.norm(p=3, dim={a})", "{0}.norm(float('inf'), {a})", "{0}.logcumsumexp({a})",
     ])  # fmt: skip
     return _new(s, text, [x], s.dim(x), keep)
