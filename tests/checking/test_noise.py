@@ -12,12 +12,12 @@ from torch import Tensor
 
 import backhand as bp
 from backhand.checking.compare import CLOSE, WRONG
-from backhand.checking.rounding import NUDGES, Noise, Run, nudged
+from backhand.checking.rounding import SCALED, SEEDS, Noise, Run, nearby
 
 
 def runs(ours: Callable[[Tensor], Tensor], theirs: Callable[[Tensor], Tensor], x: Tensor) -> Noise:
-    near = [nudged([x], units)[0] for units in (0, *NUDGES)]
-    return Noise([Run({"x": ours(t)}, {"x": theirs(t)}) for t in near], [x], None)
+    near = [[x], *nearby([x])]
+    return Noise([Run({"x": ours(t)}, {"x": theirs(t)}) for (t,) in near], [x], None)
 
 
 def difference(a: Callable[[Tensor], Tensor], b: Callable[[Tensor], Tensor], x: Tensor) -> float:
@@ -39,6 +39,22 @@ def test_what_is_zero_but_for_rounding_is_noise() -> None:
     off = difference(centred, centred_too, X)
     assert off > 0
     assert runs(centred, centred_too, X).explains("x", off)
+
+
+def test_what_cancellation_has_left_few_digits_is_noise() -> None:
+    """One over a sum that is nearly zero: seven digits are right, and no more can be."""
+    tail = torch.tensor([1e9, 1e-1, -1e9], dtype=torch.float64)
+
+    def forwards(t: Tensor) -> Tensor:
+        return 1 / ((t[0] + t[1]) + t[2])
+
+    def backwards(t: Tensor) -> Tensor:
+        return 1 / (t[0] + t[2] + t[1])
+
+    off = difference(forwards, backwards, tail)
+    assert off > 1e-9 * float(backwards(tail))
+    assert runs(forwards, backwards, tail).explains("x", off)
+    assert not runs(lambda t: 1.001 * backwards(t), backwards, tail).explains("x", 1e-2)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +87,18 @@ def test_a_kink_moves_further_than_rounding() -> None:
     assert not runs(wrong, right, at).explains("x", difference(wrong, right, at))
 
 
-def test_tied_inputs_stay_tied() -> None:
+def test_inputs_are_moved_together_and_one_by_one() -> None:
     x = torch.tensor([0.1, 0.3, 0.3, 0.0, -0.0], dtype=torch.float64)
     y = torch.tensor([0.3], dtype=torch.float64)
-    for units in NUDGES:
-        a, b, n = nudged([x, y, 7], units)
-        assert n == 7
-        assert a[1] == a[2] == b[0] != y[0]
+    near = list(nearby([x, y, 7, torch.tensor(3)]))
+    assert len(near) == len(SCALED) + len(SEEDS)
+    for a, b, n, whole in near:
+        assert n == 7 and whole == 3
+        assert bool((a[:3] != x[:3]).all()) and bool(b[0] != y[0])
         assert torch.equal(a[3:].signbit(), x[3:].signbit())
+        assert torch.allclose(a, x, rtol=1e-15, atol=0)
+    assert all(a[1] == a[2] == b[0] for a, b, *_ in near[: len(SCALED)])  # what is tied
+    assert not all(a[1] == a[2] == b[0] for a, b, *_ in near[len(SCALED) :])
 
 
 def test_runs_that_are_missing_excuse_nothing() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from backhand import Backprop, derive
 from backhand.checking.compare import CLOSE, EXACT, WRONG, Comparison, coarsest_of, compare
-from backhand.checking.rounding import NUDGES, Noise, Run, nudged
+from backhand.checking.rounding import Noise, Run, nearby
 from backhand.errors import BackhandError, InputError, InternalError, ProgramError
 
 from .program import Program, compiled
@@ -201,8 +201,7 @@ def _near(
     bp: Backprop, names: Sequence[str], values: Sequence[Tensor], truth: Truth
 ) -> Iterator[Run]:
     """The same near the inputs, with the same cotangents, as far as it can be run there."""
-    for units in NUDGES:
-        near = nudged(values, units)
+    for near in nearby(values):
         try:
             yield _run(bp, names, near, autograd(bp.forward, near, truth.cotangents))
         except (NoTruth, InputError):

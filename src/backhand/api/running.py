@@ -16,7 +16,7 @@ from ..capture.inputs import Leaf, flatten
 from ..capture.source import definition_of, location_of_error
 from ..checking import Report, verify
 from ..checking.compare import coarsest_of
-from ..checking.rounding import NUDGES, Noise, Run, doubled, excused, nudged
+from ..checking.rounding import Noise, Run, doubled, excused, nearby
 from ..checking.verify import Truth, autograd_truth, run_lines
 from ..emit.listing import (
     print_forward,
@@ -339,8 +339,7 @@ class Backprop(Derivation):
         asked = self.form(report.form, "exact").upstream_of
         runs = []
         try:
-            for units in (0, *NUDGES):
-                near = nudged(values, units)
+            for near in (values, *nearby(values)):
                 truth = autograd_truth(
                     self.captured, near, asked, set(self._names), named, ups, seed
                 )

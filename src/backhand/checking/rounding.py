@@ -7,7 +7,7 @@ are moved by a unit in the last place move it by as much as the two differ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,24 +17,39 @@ from .compare import CLOSE, WRONG
 from .verify import Report, Verdict
 
 AGREES = 1e-9
-# By how many units in the last place inputs are moved. All of them are scaled alike, so that what
-# is tied stays tied.
-NUDGES = (1, -1, 2, -2)
+# By how many units in the last place inputs are moved. Scaled all alike, what is tied stays tied;
+# moved one by one, what cancels shows.
+SCALED = (1, -1, 2)
+SEEDS = (1, 2)
 # A difference counts as noise up to this many times what numbers move by when inputs are nudged ...
 MOVES = 4
-# ... and never above so many units in the last place of the largest number that there is: where
-# numbers move further than that, inputs are at a kink or a tie, and say nothing of rounding.
+# ... and never above so many units in the last place of the largest number that there is, or this
+# share of a number itself, as a power of that unit: where numbers move further than that, inputs
+# are at a kink or a tie, and say nothing of rounding.
 UNITS = 64
+SHARE = 1 / 3
 
 
-def nudged(values: Sequence[Any], units: int) -> list[Any]:
-    """Inputs with every floating tensor scaled by 1 and so many units in its last place."""
-    return [
-        v * (1 + units * torch.finfo(v.dtype).eps)
-        if isinstance(v, torch.Tensor) and v.is_floating_point()
-        else v
-        for v in values
-    ]
+def nearby(values: Sequence[Any]) -> Iterator[list[Any]]:
+    """Inputs next to these, every floating number moved by units in its last place."""
+    for units in SCALED:
+        yield [_moved(v, units) for v in values]
+    for seed in SEEDS:
+        dice = torch.Generator().manual_seed(seed)
+        yield [_moved(v, dice) for v in values]
+
+
+def _moved(value: Any, by: int | torch.Generator) -> Any:
+    """A tensor moved by so many units, or by one with random signs."""
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return value
+    units = by if isinstance(by, int) else _signs(value, by)
+    return value * (1 + units * torch.finfo(value.dtype).eps)
+
+
+def _signs(like: torch.Tensor, dice: torch.Generator) -> torch.Tensor:
+    """Ones with random signs."""
+    return (torch.randint(2, like.shape, generator=dice) * 2 - 1).to(like)
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,7 @@ class Noise:
         if here is None or not here.is_floating_point() or not off < float("inf"):
             return False
         eps = torch.finfo(self.coarsest or here.dtype).eps
-        if off > UNITS * eps * self.size:
+        if off > max(UNITS * eps * self.size, eps**SHARE * _largest(here)):
             return False
         moves = 0.0
         for side in ("ours", "theirs"):
