@@ -323,3 +323,18 @@ def test_the_zero_of_sgn_stays_zero_where_a_local_gradient_is_infinite() -> None
     bp = backhand.derive(forward, x.detach())
     assert torch.equal(bp(x.detach())[1]["x"], true) and not true.any()
     assert bp.verify().ok
+
+
+def test_the_zero_of_sgn_is_a_number_behind_padding() -> None:
+    """Torch copies what it crops, and a copy of that zero is no longer one for good."""
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return torch.sgn(torch.nn.functional.pad(x.sqrt(), (0, 1))).sum()
+
+    x = torch.tensor([0.0, 4.0], dtype=torch.float64)
+    bp = backhand.derive(f, x)
+    truth = x.clone().requires_grad_()
+    f(truth).backward()
+    assert truth.grad is not None and bool(truth.grad[0].isnan())
+    assert same_bits(bp(x)[1]["x"], truth.grad)
+    assert "[:-1]" in str(bp.longhand)

@@ -159,6 +159,13 @@ def _zero_for_good(p: Speaker, node: Node) -> Piece:
     return f"torch._efficientzerotensor({g}.shape, dtype={g}.dtype, device={g}.device)", ATOM
 
 
+def _cropped(p: Speaker, node: Node) -> Piece:
+    g, pad = node.args
+    assert isinstance(pad, tuple)
+    inwards = tuple(-n for n in pad)
+    return f"torch.nn.functional.pad({p.piece(g)[0]}, {inwards})", ATOM
+
+
 def _copy(p: Speaker, node: Node) -> Piece:
     x, src = node.args
     return f"{wrap(p.piece(x), ATOM)}.clone().copy_({p.piece(src)[0]})", ATOM
@@ -174,6 +181,7 @@ CUSTOM: dict[str, Callable[[Speaker, Node], Piece]] = {
     "t": transposed,
     "full": _full,
     "copy": _copy,
+    "pad_backward": _cropped,
     "sgn_backward": _zero_for_good,
 }
 

@@ -101,6 +101,7 @@ CUSTOM: dict[str, Callable[..., Any]] = {
     "select": _select,
     "arange": _arange,
     "copy": lambda x, src: x.clone().copy_(src),
+    "pad_backward": lambda g, pad: torch.nn.functional.pad(g, [-p for p in pad]),
     "sgn_backward": lambda g: torch._efficientzerotensor(g.shape, dtype=g.dtype, device=g.device),
 }
 

@@ -36,7 +36,7 @@ SOFTMAXES = frozenset(
 )
 # Gradient kernels of functions of one element: torch runs them as one, a compiler takes them apart.
 POINTWISE = frozenset(
-    ("tanh_backward", "sigmoid_backward", "sgn_backward", "threshold_backward",
+    ("tanh_backward", "sigmoid_backward", "sgn_backward", "threshold_backward", "pad_backward",
      "log_sigmoid_backward",
      "silu_backward", "mish_backward", "gelu_backward", "softplus_backward", "elu_backward",
      "leaky_relu_backward", "hardtanh_backward", "hardsigmoid_backward", "hardswish_backward",

@@ -10,6 +10,7 @@ import numpy as np
 from .reference import Array, Reference
 from .reference_elementwise import erf, sigmoid, softplus
 from .reference_nn import label_sets, margins, per_channel, scores, softmax
+from .reference_shapes import padded
 
 
 def _softmax(g: Array, y: Array, dim: int, dtype: str) -> Array:
@@ -207,6 +208,7 @@ REFERENCES: dict[str, Reference] = {
     "tanh_backward": lambda g, y: g * (1 - y * y),
     "sigmoid_backward": lambda g, y: g * y * (1 - y),
     "sgn_backward": np.zeros_like,
+    "pad_backward": lambda g, pad: padded(g, [-p for p in pad], 0),
     "threshold_backward": lambda g, x, threshold: np.where(x <= threshold, 0, g),
     "softmax_backward": _softmax,
     "log_softmax_backward": _log_softmax,

@@ -176,6 +176,13 @@ def _selected(given: Mapping[str, Any]) -> Shape:
     return tuple(d for i, d in enumerate(shape) if i != given["dim"] % len(shape))
 
 
+def _cropped(given: Mapping[str, Any]) -> Shape:
+    shape, pad = list(given["g"].shape), given["pad"]
+    for i in range(0, len(pad), 2):
+        shape[-1 - i // 2] -= pad[i] + pad[i + 1]
+    return tuple(shape)
+
+
 RULES: Mapping[str, Callable[[Mapping[str, Any]], Shape | None]] = {
     "matmul": _matmul,
     "mm": lambda a: (a["x"].shape[0], a["mat2"].shape[1]),
@@ -193,5 +200,6 @@ RULES: Mapping[str, Callable[[Mapping[str, Any]], Shape | None]] = {
     "select": _selected,
     "new_zeros": lambda a: _viewed(a["size"]),
     "full": lambda a: _viewed(a["size"]),
+    "pad_backward": _cropped,
     "embedding_backward": lambda a: (a["num_weights"], a["g"].shape[-1]),
 }

@@ -270,6 +270,7 @@ log_softmax(x, dim, dtype=None)                         | method
 tanh_backward(g, y)                                     | torch.ops.aten.tanh_backward
 sigmoid_backward(g, y)                                  | torch.ops.aten.sigmoid_backward
 sgn_backward(g)                                         | custom
+pad_backward(g, pad)                                    | custom
 threshold_backward(g, x, threshold)                     | torch.ops.aten.threshold_backward
 softmax_backward(g, y, dim, input_dtype)                | torch.ops.aten._softmax_backward_data
 log_softmax_backward(g, y, dim, input_dtype)            | torch.ops.aten._log_softmax_backward_data

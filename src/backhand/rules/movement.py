@@ -6,7 +6,7 @@ from typing import Any
 
 from ..program.build import Var, op
 from ..program.sizes import Dim
-from .base import Context, Gradients, T, rule, sample
+from .base import Context, Gradients, T, plain, rule, sample
 
 
 def part(x: Var, dim: int, start: Dim | None, end: Dim | None) -> Var:
@@ -48,14 +48,20 @@ def _stack(c: Context) -> Gradients:
                           sample(T((3, 5)), (-1, -2)), sample(T((3, 4)), (2, -1, -1, 0))),
       tex={"x": "g \\text{ without the border}"})
 def _pad(c: Context) -> Gradients:
-    g, pad = c.g, c["pad"]
-    if not all(type(p) is int and p >= 0 for p in pad):
-        return {"x": op.constant_pad_nd(g, tuple(0 - p for p in pad))}
+    pad = c["pad"]
+    if all(type(p) is int and p >= 0 for p in pad):
+        return {"x": op.pad_backward(c.g, pad)}
+    return {"x": op.constant_pad_nd(c.g, tuple(0 - p for p in pad))}
+
+
+@plain("pad_backward")
+def _pad_backward(g: Var, pad: tuple[int, ...]) -> Var:
+    """What is inside the border, which torch copies, even if that is all."""
     for i in reversed(range(0, len(pad), 2)):
         before, after = pad[i], pad[i + 1]
         if before or after:
             g = part(g, g.rank - 1 - i // 2, before or None, -after if after else None)
-    return {"x": g}
+    return g
 
 
 @rule("flip", (sample(T((3, 4)), (0,)), sample(T((2, 3, 4)), (0, -1)), sample(T(()), ())),
