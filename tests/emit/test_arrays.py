@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -25,10 +24,10 @@ from backhand.emit.python import Printer
 from backhand.errors import BackhandError, UnsupportedError
 from backhand.program.ir import Node, Program, Step, Value
 from backhand.program.ops import get_op, table
+from tests.kept import kept
 from tests.programs.loading import PROGRAMS
 from tests.programs.loading import derived as derive_example
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 # how far a gradient may be from torch's, relative to its largest element
 FLOAT64, FLOAT32 = 1e-12, 2e-5
 
@@ -296,10 +295,7 @@ def test_dtypes_are_torchs(library: str, wide: Any) -> None:
 @pytest.mark.parametrize("name", ["article", "gpt_block"])
 def test_text_is_as_kept(name: str, library: str) -> None:
     text = derived(name)[0].emit(library)
-    path = GOLDEN / f"{library}_{name}.py.txt"
-    if os.environ.get("BACKHAND_GOLDEN") == "write":
-        path.write_text(text)
-    assert text == path.read_text()
+    assert text == kept(f"{library}_{name}.py.txt", text)
     assert not re.search(r"torch\.", re.sub(r"#.*", "", text))
     lines = [line for line in text.splitlines() if not line.strip().startswith("#")]
     assert [line for line in lines if len(line) > 100] == []

@@ -9,7 +9,6 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +17,11 @@ import torch.nn.functional as F
 
 import backhand
 from backhand.errors import InputError
+from tests.kept import kept
 from tests.programs.loading import PROGRAMS
 from tests.programs.loading import derived as derive_example
 
 derived = cache(derive_example)
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
 def layer(x, weight, bias, gain):
@@ -368,10 +367,7 @@ def test_the_registered_operator_is_kept_whole(registered: Any) -> None:
                                             ("vae", "fast")])
 def test_text_is_as_kept(name: str, save: str) -> None:
     text = derived(name)[0].emit("function", save=save)
-    path = GOLDEN / f"function_{name}.py.txt"
-    if os.environ.get("BACKHAND_GOLDEN") == "write":
-        path.write_text(text)
-    assert text == path.read_text()
+    assert text == kept(f"function_{name}.py.txt", text)
     assert [line for line in text.splitlines() if len(line) > 100 and "#" not in line] == []
 
 

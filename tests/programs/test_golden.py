@@ -1,23 +1,16 @@
-"""The printed longhand of some programs, kept in files that people read and this test runs.
-
-    BACKHAND_GOLDEN=write .venv/bin/python -m pytest tests/programs/test_golden.py
-
-writes the files anew.
-"""
+"""The printed longhand of some programs, kept in files that people read and this test runs."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import backhand
+from tests.kept import kept
 from tests.programs.loading import derived
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 NAMES = (
     "article",
     "attention",
@@ -32,27 +25,18 @@ NAMES = (
 )
 
 
-def text_of(name: str) -> str:
-    return (GOLDEN / f"{name}.txt").read_text()
-
-
 @pytest.fixture(scope="module", params=NAMES)
 def program(request: pytest.FixtureRequest) -> tuple[str, backhand.Backprop]:
-    name = request.param
-    bp, _ = derived(name)
-    if os.environ.get("BACKHAND_GOLDEN") == "write":
-        GOLDEN.mkdir(exist_ok=True)
-        (GOLDEN / f"{name}.txt").write_text(str(bp.longhand))
-    return name, bp
+    return request.param, derived(request.param)[0]
 
 
 def test_text_is_as_kept(program: tuple[str, backhand.Backprop]) -> None:
     name, bp = program
-    assert str(bp.longhand) == text_of(name)
+    assert str(bp.longhand) == kept(f"{name}.txt", str(bp.longhand))
 
 
 def test_lines_fit_on_a_page(program: tuple[str, backhand.Backprop]) -> None:
-    lines = text_of(program[0]).splitlines()
+    lines = str(program[1].longhand).splitlines()
     assert [line for line in lines if len(line) > 100 and not line.startswith("#")] == []
     assert [line for line in lines if line != line.rstrip()] == []
 
@@ -77,7 +61,7 @@ def autograd(
 
 
 def test_text_computes_the_gradients(program: tuple[str, backhand.Backprop]) -> None:
-    name, bp = program
+    _, bp = program
     values = [
         v.detach() if isinstance(v, torch.Tensor) else v for v in (leaf.value for leaf in bp.leaves)
     ]
@@ -88,7 +72,7 @@ def test_text_computes_the_gradients(program: tuple[str, backhand.Backprop]) -> 
         generator = torch.Generator().manual_seed(1)
         up = space[f"d{of}"] = torch.randn(space[of].shape, generator=generator)
     with torch.no_grad():
-        exec(text_of(name), space)
+        exec(str(bp.longhand), space)
     wanted = autograd(bp, values, up)
     assert set(wanted) == set(bp.gradient_names)
     for of, true in wanted.items():
