@@ -11,14 +11,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ..algebra.coefficients import Coefficient
-from ..algebra.expr import Mono
 from ..longhand import Backward, Use
 from ..program.ir import Node, Program, Step, Value, cone
 from ..program.loops import Extent
 from ..program.sizes import Dim, size_text
 from ..shorthand import Notation, Proof
-from .cells import number_tex
 
 
 @dataclass(frozen=True)
@@ -29,15 +26,6 @@ class Closed:
     given: str
     statement: str
     proof: Proof
-
-
-class Indexed(Notation):
-    """As proofs are written, with small numbers as decimals."""
-
-    def _product(self, mono: Mono, c: Coefficient, letters: Mapping[str, str]) -> tuple[str, int]:
-        if not mono.factors and c.is_Rational and c.q > 99:
-            return number_tex(float(c)), 1
-        return super()._product(mono, c, letters)
 
 
 @dataclass(frozen=True)
@@ -90,7 +78,7 @@ class Source:
         return found
 
     @cached_property
-    def notation(self) -> Indexed:
+    def notation(self) -> Notation:
         """How expressions over the values of both programs are written."""
         names = {v.name: self.name(v) for v in self.values.values()}
         every = dict(self.values)
@@ -100,7 +88,7 @@ class Source:
                 of = self.of_gradient.get(value.name)
                 name = value.var or value.name
                 names[value.name] = name if of is None else self.gradient_name(self.values[of])
-        return Indexed(every, names, (), self.size_words, latex=True)
+        return Notation(every, names, (), self.size_words, latex=True)
 
     @cached_property
     def counters(self) -> frozenset[str]:

@@ -28,6 +28,7 @@ from .blocks import Block, cover
 
 LETTERS = "ijklmpqr"
 SUM, PRODUCT, ATOM = 0, 1, 2
+MOST_PARTS = 99  # of a whole, for it to be written as a fraction
 FUNCTIONS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "eq": "=", "ne": "≠"}
 LATEX_SIGNS = {"≥": r"\ge", "≤": r"\le", "≠": r"\ne"}
 
@@ -61,6 +62,15 @@ class Style:
         if self.latex:
             return f"{base}^{{{q}}}"
         return f"{base}**{q}" if q.denominator == 1 else f"{base}**({q})"
+
+
+    def decimal(self, number: float) -> str:
+        """A number in six figures, for one that has no short name."""
+        mantissa, _, exponent = f"{number:.6g}".partition("e")
+        if not self.latex or not exponent:
+            return mantissa + (f"e{int(exponent)}" if exponent else "")
+        times = "" if mantissa == "1" else rf"{mantissa} \cdot "
+        return f"{times}10^{{{int(exponent)}}}"
 
 
 TEXT, LATEX = Style(" · ", False), Style(r"\,", True)
@@ -109,8 +119,7 @@ class Notation:
         ordered = sorted(expr.terms, key=self._term_rank)
         out, strength = "", PRODUCT
         for mono, c in ordered:
-            minus = co.negative(c)
-            text, strength = self._product(mono, -c if minus else c, letters)
+            minus, (text, strength) = self._product(mono, c, letters)
             if out:
                 out += f" {'-' if minus else '+'} {text}"
             else:
@@ -126,7 +135,10 @@ class Notation:
         constant = not mono.factors and not c.is_Integer
         return co.negative(c), constant, nested, len(mono.factors), mono.key
 
-    def _product(self, mono: Mono, c: co.Coefficient, letters: Mapping[str, str]) -> Piece:
+    def _product(
+        self, mono: Mono, c: co.Coefficient, letters: Mapping[str, str]
+    ) -> tuple[bool, Piece]:
+        """Whether a minus sign comes first, and the rest."""
         uses, rest, c = cover(mono, c, self.blocks)
         placed: list[tuple[tuple[int, ...], Piece, Power]] = []
         for use in uses:
@@ -139,19 +151,21 @@ class Notation:
         factors = [(piece, q) for _, piece, q in sorted(placed, key=lambda p: p[0])]
         minus = co.negative(c)
         c = -c if minus else c
-        top, bottom = sympy.fraction(sympy.together(c))
-        above = [] if top == 1 else [(self._number(top), PRODUCT if top.is_Mul else ATOM)]
+        number, sizes = c.as_coeff_Mul()
+        long = number.is_Rational and number.q > MOST_PARTS
+        top, bottom = sympy.fraction(sympy.together(sizes if long else c))
+        above = [(self.style.decimal(float(number)), ATOM)] if long else []
+        above += [] if top == 1 else [(self._number(top), PRODUCT if top.is_Mul else ATOM)]
         below = [] if bottom == 1 else [self._denominator(bottom)]
         for piece, q in factors:
             target = above if q > 0 else below
             target.append(self._raised(piece, abs(q)))
-        sign = "-" if minus else ""
         upper = self.style.times.join(_bracket(p, PRODUCT) for p in above) or "1"
         if not below:
-            return sign + upper, PRODUCT if len(above) != 1 else above[0][1]
+            return minus, (upper, PRODUCT if len(above) != 1 else above[0][1])
         lower = self.style.times.join(_bracket(p, PRODUCT) for p in below)
         piece = below[0] if len(below) == 1 else (lower, PRODUCT)
-        return sign + self.style.fraction(upper, piece), PRODUCT
+        return minus, (self.style.fraction(upper, piece), PRODUCT)
 
     def _place(self, name: str) -> int:
         return self.order.get(name, len(self.order))
@@ -169,7 +183,7 @@ class Notation:
         if self.style.latex:
             return str(sympy.latex(renamed))
         if renamed.is_Rational and not renamed.is_Integer:
-            return f"{float(renamed):g}" if renamed.q > 12 else str(renamed)
+            return str(renamed) if renamed.q <= MOST_PARTS else self.style.decimal(float(renamed))
         return str(renamed)
 
     def _raised(self, piece: Piece, q: Power) -> Piece:
@@ -216,9 +230,10 @@ class Notation:
                     break
             inner[name] = free
             used.add(free)
-        body, strength = self._product(red.mono, co.ONE, inner)
+        minus, piece = self._product(red.mono, co.ONE, inner)
         shown = ",".join(inner[name] for name, _ in red.bound)
-        return self.style.sum(shown, _bracket((body, strength), PRODUCT))
+        body = _bracket(piece, PRODUCT)
+        return self.style.sum(shown, f"-{body}" if minus else body)
 
     def _function(self, atom: Fn, letters: Mapping[str, str]) -> Piece:
         args = [self._sum(a, letters)[0] for a in atom.args]
