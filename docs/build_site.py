@@ -10,6 +10,7 @@ from typing import Any
 
 import build_commands
 import build_gradients
+import build_laws
 import build_operators
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -38,6 +39,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = dict(build_gradients.pages())
     made["commands.md"] = build_commands.page()
     made["operators.md"] = build_operators.page()
+    made["laws.md"] = build_laws.page()
     made["assets/explanations.css"] = STYLE
     for source, path in ROOT_PAGES.items():
         made[path] = _moved((ROOT / source).read_text(encoding="utf-8"))

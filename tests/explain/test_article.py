@@ -17,12 +17,11 @@ from backhand.explain.blocks import Code, Equation, Matrix, Proof, Readers, Stri
 from backhand.explain.explanations import FORMATS
 from tests.explain.formulas import blocks_in, check_formula, formulas
 from tests.explain.test_operators import check_text
+from tests.kept import kept
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
 import article
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "explain_article.txt"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,8 @@ def found(bp: backhand.Backprop) -> Explanations:
 
 
 def test_the_golden_text(found: Explanations) -> None:
-    assert found.text() == GOLDEN.read_text("utf-8"), "see docs/onboarding.md on golden files"
+    text = found.text()
+    assert text == kept("explain_article.txt", text), "see docs/onboarding.md on golden files"
 
 
 def test_every_gradient_is_explained_and_every_formula_is_one(found: Explanations) -> None:

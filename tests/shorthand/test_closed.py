@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 import backhand
+from backhand.algebra.laws import recorded, replaced
 from backhand.errors import InputError
+from backhand.program.ops import get_op
+from backhand.shorthand.closed import read_back, readings, region_between
+from backhand.shorthand.proof import titles
 from examples import article
 
 
@@ -107,12 +112,75 @@ def test_proofs_replay_and_notice_a_change(bp: backhand.Backprop) -> None:
     proof = bp.closed_form("hprebn", "hpreact").proof
     assert proof.replay()
     first, *others = proof.steps
-    from dataclasses import replace
-
     forged = replace(proof, steps=(replace(first, expr=others[0].expr), *others))
     assert not forged.replay()
     assert not replace(proof, steps=proof.steps[1:]).replay()
+    assert not replace(proof, steps=(replace(first, laws=others[0].laws), *others[1:])).replay()
+    assert not replace(proof, back=None).replay()
 
+
+def test_every_step_names_its_laws(bp: backhand.Backprop) -> None:
+    """The steps of a softmax's denominator, which need most of them."""
+    proof = bp.closed_form("logits", "loss").proof
+    by = {step.value.var: step.by for step in proof.steps}
+    assert by["dlogprobs"] == "power of product, pull out, delta picks"
+    assert by["dnorm_logits"] == "distribute, merge powers"
+    assert by["dlogits"] == ""  # nothing has to be rewritten there
+    assert [law.title for law in proof.back or ()] == ["power of product", "unfold value"]
+    text = str(proof)
+    for law in proof.laws:
+        assert text.count(f"    {law}\n") + text.endswith(f"    {law}") == 1
+    assert "distribute: a·(u + v) = a·u + a·v" in text
+    assert "merge powers: a^p · a^q = a^(p+q)  (a ≠ 0 where a power is negative)" in text
+    assert r"\text{distribute, merge powers}" in proof.latex
+
+
+def gated(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    y = a * torch.sigmoid(a) * b
+    return y
+
+
+def test_what_a_denominator_hides_is_read_back() -> None:
+    """``1 - sigmoid(a)`` is ``exp(-a) * sigmoid(a)``: seen once both are free of fractions."""
+    bp = backhand.derive(gated, torch.randn(3, 4), torch.randn(3, 4))
+    assert "1 - torch.sigmoid(a)" in str(bp.shorthand)
+    proof = bp.closed_form("a", "y").proof
+    assert "clear denominator" in titles(proof.back or ())
+    assert proof.replay()
+    with replaced("clear_denominator", lambda mono, group, k: list(mono.factors)):
+        assert not proof.replay()
+
+
+def test_laws_of_ways_that_a_search_gave_up_are_not_named(bp: backhand.Backprop) -> None:
+    """Multiplying out leads nowhere in batch norm, and is tried on the way."""
+    with recorded() as tried:
+        proof = bp.closed_form("hprebn", "hpreact").proof
+    assert "multiply_out" in tried
+    assert "multiply_out" not in {law.name for step in proof.steps for law in step.laws}
+
+
+def test_a_closed_form_that_says_something_else_is_not_read_back(bp: backhand.Backprop) -> None:
+    """Each operator of the closed form of batch norm, made another one."""
+    solver = bp._solved.solver
+    backward = bp._expanded
+    values = {v.name: v for v in backward.program.values()}
+    target, given = (values[backward.gradients[n]] for n in ("hprebn", "hpreact"))
+    region = region_between(solver, target, given)
+    solver.solve_region(region, ())
+    shown = {target.name}
+    (end,) = readings(solver, region, shown)
+    assert read_back(solver, region, False, end)
+    (line,) = region.lines
+    others = {"mul": "add", "sub": "add", "mean": "sum", "add": "sub"}
+    tried = 0
+    for i, node in enumerate(line.nodes):
+        if node.op not in others or len(node.args) != len(get_op(others[node.op]).params):
+            continue
+        tried += 1
+        nodes = (*line.nodes[:i], replace(node, op=others[node.op]), *line.nodes[i + 1 :])
+        wrong = replace(region, lines=(replace(line, nodes=nodes),))
+        assert read_back(solver, wrong, False, end) is None, node
+    assert tried >= 4
 
 @pytest.mark.parametrize(
     ("of", "given", "words"),

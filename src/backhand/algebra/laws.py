@@ -37,14 +37,24 @@ class Law:
     exact: bool
     function: Callable[..., Any]
 
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return self.name.replace("_", " ")
+
+    def __str__(self) -> str:
+        supposed = f"  ({self.assumption})" if self.assumption else ""
+        return f"{self.title}: {self.statement}{supposed}"
+
     def __call__(self, *pieces: Any) -> Any:
-        for fired in _recorders:
+        for fired in (*_recorders, *_keepers):
             fired[self.name] = fired.get(self.name, 0) + 1
         return _instead.get(self.name, self.function)(*pieces)
 
 
 LAWS: dict[str, Law] = {}
 _recorders: list[dict[str, int]] = []
+_keepers: list[dict[str, int]] = []
 _instead: dict[str, Callable[..., Any]] = {}
 _caches: list[Callable[[], None]] = []
 
@@ -78,16 +88,36 @@ def fresh() -> None:
 
 
 @contextmanager
-def recorded() -> Iterator[dict[str, int]]:
-    """The names of the laws that are applied meanwhile, in the order of first use, with counts."""
+def recorded(searched: bool = True) -> Iterator[dict[str, int]]:
+    """The names of the laws that are applied meanwhile, in the order of first use, with counts.
+
+    ``searched``: also those on ways that a search gave up.
+    """
     fired: dict[str, int] = {}
     fresh()
-    _recorders.append(fired)
+    active = _recorders if searched else _keepers
+    active.append(fired)
     try:
         yield fired
     finally:
         # not `remove`, which compares by value
-        _recorders[:] = [r for r in _recorders if r is not fired]
+        active[:] = [r for r in active if r is not fired]
+
+
+def found(search: Callable[[], tuple[T, Callable[[], T]]], before: T) -> T:
+    """What a search gives: a result, and the way that leads there at once.
+
+    Where only that counts it is gone once more, with nothing known of it, if it leads anywhere.
+    """
+    kept, _keepers[:] = _keepers[:], []
+    try:
+        result, way = search()
+    finally:
+        _keepers[:] = kept
+    if not kept or result == before:
+        return result
+    fresh()
+    return way()
 
 
 @contextmanager
@@ -178,6 +208,12 @@ def multiply_out(terms: Terms, q: Power) -> list[tuple[Coefficient, Factors]]:
 @law("x·a + x·b = x·(a + b)", "a + b is a sum that is there as a value")
 def take_together(scale: Coefficient, multiple: Mono, group: Group) -> tuple[Coefficient, Factors]:
     return scale, [*multiple.factors, (group, Fraction(1))]
+
+
+@law("a·g^k = b·g^k, so that a = b", "g ≠ 0")
+def clear_denominator(mono: Mono, group: Group, k: Power) -> Factors:
+    """What a term of both sides has then."""
+    return [*mono.factors, (group, k)]
 
 
 # Sums over an index.

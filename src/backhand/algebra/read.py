@@ -14,7 +14,7 @@ from ..program.ir import Node, Value
 from ..program.ops import get_op
 from ..program.sizes import Dim, Scalar, Size
 from . import coefficients as co
-from .expr import Expr
+from .expr import Delta, Expr
 from .functions import apply, exp, log, negation, sigmoid
 from .normal import (
     ONE,
@@ -82,9 +82,10 @@ class Reader:
     def node(self, node: Node) -> tuple[Expr, ...]:
         """The expressions of a node's outputs; ``Unreadable`` if it has none.
 
-        Integers point at elements and are not computed with: each is a leaf.
+        Integers point at elements and are not computed with: each is a leaf. Those made of one-hot
+        rows are numbers like others.
         """
-        if _points(node):
+        if _points(node) and not any(self._hot(v) for v in node.operands()):
             if node.op == "arange":
                 _count(self, node)
             return tuple(leaf(v) for v in node.outs)
@@ -94,6 +95,11 @@ class Reader:
         args = get_op(node.op).named(node.args)
         found = function(self, node.outs[0], args)
         return found if isinstance(found, tuple) else (found,)
+
+    def _hot(self, value: Value) -> bool:
+        """Whether an integer is made of one-hot rows."""
+        known = None if value.floating else self.known.get(value.name)
+        return known is not None and any(isinstance(a, Delta) for a in known.atoms())
 
 
 def _points(node: Node) -> bool:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import partial
+from itertools import chain
 
 from . import coefficients as co
 from . import laws
 from .coefficients import Coefficient
 from .expr import Atom, Delta, Expr, Fn, Group, Mono, Power, Red
 from .match import matches, mono_expr
-from .normal import TooLarge, add, map_inside, mul, rebuilt, scaled, substitute, term
+from .normal import TooLarge, add, map_inside, mul, neg, rebuilt, scaled, substitute, term
 
 MOST_ROUNDS = 12
+Move = tuple[Callable[[Expr, Group], Expr], Group]
 
 
 def lightness(expr: Expr) -> tuple[float, float, str]:
@@ -38,27 +41,45 @@ def simplify(expr: Expr, sums: Iterable[Group] = ()) -> Expr:
     """The lightest expression found by taking sums together and multiplying groups out."""
     known = list(dict.fromkeys([*sums]))
     for _ in range(MOST_ROUNDS):
-        better = min(_neighbours(expr, known), key=lightness, default=expr)
-        if lightness(better) >= lightness(expr):
+        better = laws.found(partial(_lighter, expr, known), expr)
+        if better == expr:
             return expr
         expr = better
     return expr
 
 
-def _neighbours(expr: Expr, known: list[Group]) -> Iterator[Expr]:
+def _lighter(expr: Expr, known: list[Group]) -> tuple[Expr, Callable[[], Expr]]:
+    """The lightest of what one step makes of an expression, or itself; and the way there."""
+    stay: tuple[Expr, list[Move]] = (expr, [])
+    ways = chain([stay], _neighbours(expr, known))
+    best, moves = min(ways, key=lambda n: lightness(n[0]))
+    return best, partial(_moved, expr, moves)
+
+
+def _moved(expr: Expr, moves: Iterable[Move]) -> Expr:
+    for move, group in moves:
+        expr = move(expr, group)
+    return expr
+
+
+def _neighbours(expr: Expr, known: list[Group]) -> Iterator[tuple[Expr, list[Move]]]:
+    """What one step makes of an expression, and how."""
     groups = _groups(expr)
     for group in dict.fromkeys([*groups, *known]):
-        yield collected(expr, group)
+        yield collected(expr, group), [(collected, group)]
     for group in groups:
         try:
             opened = expanded(expr, group)
         except TooLarge:
             continue
-        yield opened
+        moves: list[Move] = [(expanded, group)]
+        yield opened, moves
         for other in dict.fromkeys([*groups, *_groups(opened), *known]):
             if other != group:
-                opened = collected(opened, other)
-                yield opened
+                taken = collected(opened, other)
+                if taken != opened:
+                    opened, moves = taken, [*moves, (collected, other)]
+                    yield opened, moves
 
 
 def _groups(expr: Expr) -> list[Group]:
@@ -77,6 +98,40 @@ def expanded(expr: Expr, group: Group) -> Expr:
         parts = laws.multiply_out(group.expr.terms, q)
         out += [term(co.times(c, k), [*rest, *f]) for k, f in parts]
     return add(*out)
+
+
+def same(a: Expr, b: Expr) -> bool:
+    """Whether two expressions are equal once every product is multiplied out, and multiplied by
+    what stands in a denominator.
+    """
+    if a == b:
+        return True
+    gap = opened(add(opened(a), neg(opened(b))))
+    for _ in range(MOST_ROUNDS):
+        lowest = {
+            g: min(m.powers.get(g, Fraction(0)) for m, _ in gap.terms) for g in _groups(gap)
+        }
+        below = next((g for g, q in lowest.items() if q < 0 and q.denominator == 1), None)
+        if below is None:
+            break
+        k = -lowest[below]
+        gap = opened(add(*(term(c, laws.clear_denominator(m, below, k)) for m, c in gap.terms)))
+    return gap.is_zero
+
+
+def opened(expr: Expr) -> Expr:
+    """Every product with a sum multiplied out, as far as ``expanded`` goes; in functions too."""
+    for _ in range(MOST_ROUNDS):
+        before = expr
+        for group in _groups(expr):
+            expr = expanded(expr, group)
+        for atom in [a for a in expr.atoms() if isinstance(a, Fn)]:
+            inside = map_inside(atom, opened)
+            if inside != mono_expr(Mono([(atom, Fraction(1))])):
+                expr = rebased(expr, atom, inside)
+        if expr == before:
+            break
+    return expr
 
 
 def collected(expr: Expr, group: Group) -> Expr:
@@ -149,4 +204,6 @@ def rebased(expr: Expr, old: Atom, new: Expr) -> Expr:
     return unfolded(expr, define)
 
 
-__all__ = ["Mapping", "collected", "expanded", "lightness", "rebased", "simplify", "unfolded"]
+__all__ = [
+    "Mapping", "collected", "expanded", "lightness", "rebased", "same", "simplify", "unfolded",
+]  # fmt: skip

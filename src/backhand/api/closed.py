@@ -95,7 +95,7 @@ def stated(
     names, sizes = _names(derivation)
     label = target.var or target.name
     last = next((x for x in reversed(listing.lines) if label in x.targets), listing.lines[-1])
-    proof = prove(solver, region, last.text, names, sizes)
+    proof = prove(solver, region, last.text, names, sizes, unit)
     assert region.longhand is not None
     return ClosedForm(
         target.var or target.name,

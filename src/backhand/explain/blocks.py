@@ -128,21 +128,38 @@ class Readers:
 
 @dataclass(frozen=True, slots=True)
 class ProofLine:
-    """What one gradient comes to, and the forward line that it goes back through."""
+    """What one gradient comes to, the forward line that it goes back through, and by what laws."""
 
     tex: str
     through: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LawLine:
+    """A law of algebra: its name, what it says, and what has to hold for it, in words."""
+
+    name: str
+    tex: str
+    where: str
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How a closed form follows: what is given, what the forward pass guarantees, the lines."""
+    """How a closed form follows: what is given, what the forward pass guarantees, the lines.
+
+    ``closing`` leads from the last line to the statement, ``by`` says by what laws; ``laws`` has
+    all that are named.
+    """
 
     given: str
     lemmas: tuple[str, ...]
     assumptions: tuple[str, ...]
     lines: tuple[ProofLine, ...]
+    closing: str
     statement: str
+    by: str
+    laws: tuple[LawLine, ...]
 
 
 @dataclass(frozen=True, slots=True)

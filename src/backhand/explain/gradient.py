@@ -8,11 +8,13 @@ from ..longhand import Use
 from ..program.ir import Node, Value
 from ..program.ops import get_op
 from ..shorthand import Proof as FoundProof
+from ..shorthand import titles
 from .blocks import (
     Block,
     Code,
     Explanation,
     Formula,
+    LawLine,
     Paragraph,
     Proof,
     ProofLine,
@@ -27,6 +29,7 @@ from .blocks import (
     strong,
 )
 from .indexed import part
+from .laws import statement_tex
 from .local import local_gradient, spelled
 from .notation import texname, words
 from .reindex import reindexing
@@ -257,8 +260,13 @@ def proof(found: FoundProof, statement: str) -> Proof:
         words(found.given),
         tuple(lemma.latex for lemma in found.lemmas),
         tuple(words(text) for text in found.assumptions),
-        tuple(ProofLine(step.latex.replace("&", ""), step.through) for step in found.steps),
+        tuple(
+            ProofLine(step.latex.replace("&", ""), step.through, step.by) for step in found.steps
+        ),
+        found.closing,
         statement,
+        titles(found.back or ()),
+        tuple(LawLine(law.title, statement_tex(law), law.assumption) for law in found.laws),
     )
 
 

@@ -24,7 +24,7 @@ from .blocks import (
     Strip,
 )
 from .mathml import mathml, wrapping
-from .writer import Writer
+from .writer import Writer, reasons
 
 STYLE = """
 .bh-explanation { line-height: 1.5; max-width: 52rem; }
@@ -195,7 +195,7 @@ class _Writer(Writer):
     def derivation(self, lines: Sequence[ProofLine]) -> str:
         items = "".join(
             f'<li><div class="bh-formula">{wrapping(line.tex)}</div>'
-            + (f"through {self.inline(line.through)}" if line.through else "")
+            + "".join(self.spans(said.spans) for said in reasons(line))
             + "</li>"
             for line in lines
         )

@@ -11,6 +11,7 @@ from .blocks import (
     Equation,
     Explanation,
     Formula,
+    LawLine,
     Matrix,
     Paragraph,
     ProofLine,
@@ -20,7 +21,7 @@ from .blocks import (
     Strip,
 )
 from .plain import plain
-from .writer import Writer
+from .writer import Writer, reasons
 
 WIDTH = 80
 INDENT = " " * 4
@@ -109,8 +110,15 @@ class _Writer(Writer):
         out: list[str] = []
         for line in lines:
             out += self.displayed(line.tex)
-            if line.through:
-                out += self.wrapped(f"through {line.through}", INDENT * 2, INDENT * 3)
+            for said in reasons(line):
+                out += self.wrapped(self.spans(said.spans), INDENT * 2, INDENT * 3)
+        return "\n".join(out)
+
+    def laws(self, laws: Sequence[LawLine]) -> str:
+        out: list[str] = []
+        for law in laws:
+            where = f"   ({law.where})" if law.where else ""
+            out += self.wrapped(f"{law.name}: {plain(law.tex)}{where}", INDENT, INDENT * 2)
         return "\n".join(out)
 
     def grid(self, head: list[str], rows: list[list[str]]) -> str:

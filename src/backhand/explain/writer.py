@@ -12,6 +12,7 @@ from .blocks import (
     Code,
     Equation,
     Formula,
+    LawLine,
     Matrix,
     Paragraph,
     Proof,
@@ -82,9 +83,21 @@ class Writer(ABC):
             where = listed(map(math, block.assumptions))
             parts.append(self.paragraph(para("In real arithmetic, where ", *where, ":")))
         parts.append(self.derivation(block.lines))
-        parts.append(self.paragraph(para("So, in terms of what is kept:")))
+        parts.append(self.paragraph(para(block.closing)))
         parts.append(self.code(Code(block.statement)))
+        if block.by:
+            parts.append(self.paragraph(para(f"by {block.by}.")))
+        if block.laws:
+            parts.append(self.paragraph(para("The laws of algebra that are named:")))
+            parts.append(self.laws(block.laws))
         return self.within.join(parts)
+
+    def laws(self, laws: Sequence[LawLine]) -> str:
+        """Laws with what they say and where they hold."""
+        rows = tuple(
+            (spans(law.name), spans(math(law.tex)), spans(law.where or "always")) for law in laws
+        )
+        return self.table(Table((spans("law"), spans("says"), spans("holds where")), rows))
 
     def table(self, block: Table) -> str:
         head = [self.cell(cell) for cell in block.head]
@@ -184,9 +197,16 @@ class TexWriter(Writer):
         parts: list[str] = []
         for line in lines:
             parts.append(self.display(proper(line.tex)))
-            if line.through:
-                parts.append(self.paragraph(para("through ", code(line.through))))
+            parts += [self.paragraph(said) for said in reasons(line)]
         return self.within.join(parts)
+
+
+def reasons(line: ProofLine) -> list[Paragraph]:
+    """The forward line behind a line of a proof, and the laws that it needs."""
+    by = f"by {line.by}" if line.by else ""
+    if line.through:
+        return [para("through ", code(line.through), f", {by}" if by else "")]
+    return [para(by)] if by else []
 
 
 def proper(tex: str) -> str:

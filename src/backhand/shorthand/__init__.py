@@ -12,7 +12,7 @@ from ..rules import PLAIN
 from .closed import program_of, prove, region_between
 from .contract import contraction
 from .notation import Notation
-from .proof import Lemma, Proof
+from .proof import Lemma, Proof, titles
 from .regions import Line, Refusal, Region, assembled
 from .solve import Solver
 from .weigh import Weight
@@ -105,4 +105,5 @@ __all__ = [
     "prove",
     "region_between",
     "shorthand",
+    "titles",
 ]

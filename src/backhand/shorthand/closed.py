@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..algebra.expr import Atom, Expr
+from ..algebra.laws import LAWS, Law, recorded
 from ..algebra.normal import ONE, TooLarge
 from ..algebra.read import Reader, Unreadable, leaf
-from ..algebra.simplify import rebased
+from ..algebra.simplify import rebased, same
 from ..errors import InputError, ProgramError
 from ..program.ir import Node, Program, Value, cone
 from ..program.ir import Step as ProgramStep
 from .notation import Notation
-from .proof import Lemma, Proof, Step, assumptions, lemmas
+from .proof import Lemma, Proof, Reading, Step, assumptions, lemmas
 from .regions import Line, Region
 from .solve import Solver
 
@@ -41,20 +43,61 @@ def region_between(solver: Solver, of: Value, given: Value) -> Region:
     return Region(carrying, [given], [of])
 
 
-def readings(solver: Solver, region: Region, shown: Sequence[str]) -> list[tuple[Value, Expr]]:
+def readings(solver: Solver, region: Region, shown: Collection[str]) -> list[Reading]:
     """The region's longhand, line by line, each line simplified before the next is read."""
+    reader = _reader(solver, region)
+    out: list[Reading] = []
+    since: dict[str, int] = {}  # the laws applied since the last line that is shown
+    for node in region.nodes:
+        with recorded(searched=False) as fired:
+            found = list(reader.node(node))
+            for i, value in enumerate(node.outs):
+                if value.name in shown:
+                    found[i] = solver.simplified(found[i], {})
+        since |= fired
+        for value, expr in zip(node.outs, found, strict=True):
+            reader.known[value.name] = expr
+            if value.name in shown:
+                out.append(Reading(value, expr, _laws(since)))
+                since = {}
+    return out
+
+
+def _reader(solver: Solver, region: Region) -> Reader:
     reader = Reader(solver.base)
     reader.counters = solver.counters
     for v in region.given:
         reader.known[v.name] = leaf(v, True)
-    out: list[tuple[Value, Expr]] = []
-    for node in region.nodes:
-        for value, expr in zip(node.outs, reader.node(node), strict=True):
-            if value.name in shown:
-                expr = solver.simplified(expr, {})
-                out.append((value, expr))
-            reader.known[value.name] = expr
-    return out
+    return reader
+
+
+def _laws(fired: Iterable[str]) -> tuple[Law, ...]:
+    return tuple(LAWS[name] for name in fired)
+
+
+def read_back(
+    solver: Solver, region: Region, unit: bool, wanted: Reading
+) -> tuple[Law, ...] | None:
+    """The laws by which the closed form, read in turn, comes to what the longhand came to.
+
+    ``None`` where it is something else in index notation, or has no reading.
+    """
+    if not region.lines:
+        return ()  # the longhand, as it was read
+    reader = _reader(solver, region)
+    expr = wanted.expr
+    with recorded(searched=False) as fired:
+        try:
+            for line in region.lines:
+                for node in line.unit if unit and line.unit else line.nodes:
+                    for value, read in zip(node.outs, reader.node(node), strict=True):
+                        reader.known[value.name] = read
+            found = solver.simplified(reader.known[wanted.value.name], {})
+            if unit and solver.unit is not None:
+                expr = rebased(expr, solver.unit, ONE)
+            return _laws(fired) if same(found, expr) else None
+        except (Unreadable, TooLarge, ProgramError, KeyError):
+            return None
 
 
 def prove(
@@ -63,8 +106,12 @@ def prove(
     statement: str,
     names: Mapping[str, str],
     sizes: Mapping[str, str],
+    unit: bool,
 ) -> Proof:
-    """The proof of a region's closed form (or of what its longhand comes to, if it has none)."""
+    """The proof of a region's closed form (or of what its longhand comes to, if it has none).
+
+    ``unit``: it is stated for a loss, whose own gradient is 1.
+    """
     text = Notation(solver.values, names, solver.forward_blocks, sizes)
     latex = Notation(solver.values, names, solver.forward_blocks, sizes, latex=True)
     through = {
@@ -77,9 +124,7 @@ def prove(
     last = {v.var: v.name for n in region.nodes for v in n.outs if v.var is not None}
     shown = {*last.values(), region.targets[0].name}
 
-    def again() -> list[tuple[Value, Expr]]:
-        return readings(solver, region, sorted(shown))
-
+    again = partial(readings, solver, region, shown)
     try:
         read = again()
     except (Unreadable, TooLarge, ProgramError) as error:
@@ -89,16 +134,19 @@ def prove(
         """Without the loss's own gradient, which is 1."""
         return rebased(expr, solver.unit, ONE) if solver.unit in _factors(expr) else expr
 
-    steps = tuple(
-        Step(
+    def step(value: Value, expr: Expr, laws: tuple[Law, ...]) -> Step:
+        return Step(
             value,
             expr,
             through[value.name],
             f"{text.gradient(value)} = {text.expression(plain(expr), value)}",
             f"{latex.gradient(value)} &= {latex.expression(plain(expr), value)}",
+            laws,
         )
-        for value, expr in read
-    )
+
+    steps = tuple(step(one.value, one.expr, one.laws) for one in read)
+    end = next(one for one in read if one.value.name == region.targets[0].name)
+    back_again = partial(read_back, solver, region, unit, end)
     used = [v for v in _forward_values(solver, region) if v.var is not None]
 
     def state(expr: Expr, value: Value, k: int, q: int, total: Expr) -> Lemma:
@@ -117,11 +165,13 @@ def prove(
         wide = max(whole, key=lambda v: len(v.shape))
         return text.expression(expr, wide)
 
-    supposed = assumptions([e for _, e in read], word)
+    supposed = assumptions([one.expr for one in read], word)
     given = text.gradient(region.given[0])
     if solver.unit is not None and region.given[0].name == solver.unit.name:
         given += " = 1"
-    return Proof(statement, given, steps, tuple(found), tuple(supposed), again)
+    return Proof(
+        statement, given, steps, tuple(found), tuple(supposed), again, back_again(), back_again
+    )
 
 
 def _factors(expr: Expr) -> set[Atom]:

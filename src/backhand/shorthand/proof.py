@@ -11,18 +11,30 @@ from dataclasses import dataclass
 
 from ..algebra import coefficients as co
 from ..algebra.expr import Expr, Fn, Group, Red, Ref
+from ..algebra.laws import Law
 from ..algebra.normal import of_atom, positive, reduce
 from ..algebra.read import axis
 from ..program.ir import Value
 
-ReadAgain = Callable[[], Sequence[tuple[Value, Expr]]]
+
+@dataclass(frozen=True)
+class Reading:
+    """A gradient in index notation, and the laws by which it comes to that, in order."""
+
+    value: Value
+    expr: Expr
+    laws: tuple[Law, ...]
+
+
+ReadAgain = Callable[[], Sequence[Reading]]
 
 
 @dataclass(frozen=True)
 class Step:
     """One gradient of the longhand: the line it is made by, and what that comes to.
 
-    ``through`` is the forward line; ``text`` and ``latex`` state the result in index notation.
+    ``through`` is the forward line; ``text`` and ``latex`` state the result in index notation;
+    ``laws`` are the laws of algebra by which it is what the line says.
     """
 
     value: Value
@@ -30,6 +42,16 @@ class Step:
     through: str
     text: str
     latex: str
+    laws: tuple[Law, ...] = ()
+
+    @property
+    def by(self) -> str:
+        """The names of its laws, or nothing."""
+        return titles(self.laws)
+
+
+def titles(laws: Sequence[Law]) -> str:
+    return ", ".join(law.title for law in laws)
 
 
 @dataclass(frozen=True)
@@ -42,7 +64,11 @@ class Lemma:
 
 @dataclass(frozen=True)
 class Proof:
-    """From the longhand to the closed form. ``str`` gives it as text."""
+    """From the longhand to the closed form. ``str`` gives it as text.
+
+    ``back`` has the laws by which the closed form, read in turn, comes to the last step; ``None``
+    where reading does not bring the two together: then numbers alone vouch for how it is spelled.
+    """
 
     statement: str
     given: str
@@ -50,19 +76,41 @@ class Proof:
     lemmas: tuple[Lemma, ...]
     assumptions: tuple[str, ...]
     again: ReadAgain
+    back: tuple[Law, ...] | None
+    back_again: Callable[[], tuple[Law, ...] | None]
 
     def replay(self) -> bool:
-        """Read the longhand once more and compare every line with the proof's."""
+        """Read longhand and closed form once more, and compare every line with the proof's."""
         fresh = self.again()
-        return len(fresh) == len(self.steps) and all(
-            value.name == step.value.name and expr == step.expr
-            for (value, expr), step in zip(fresh, self.steps, strict=True)
+        return (
+            len(fresh) == len(self.steps)
+            and all(
+                reading.value.name == step.value.name
+                and reading.expr == step.expr
+                and reading.laws == step.laws
+                for reading, step in zip(fresh, self.steps, strict=True)
+            )
+            and self.back_again() == self.back
         )
 
     @property
+    def laws(self) -> tuple[Law, ...]:
+        """Every law that a step rests on, once."""
+        every = (law for laws in (*(s.laws for s in self.steps), self.back or ()) for law in laws)
+        return tuple(dict.fromkeys(every))
+
+    @property
     def latex(self) -> str:
-        lines = [rf"{step.latex}" for step in self.steps]
+        by = [rf" && \text{{{step.by}}}" if step.laws else "" for step in self.steps]
+        lines = [step.latex + laws for step, laws in zip(self.steps, by, strict=True)]
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+    @property
+    def closing(self) -> str:
+        """What is said between the last step and the statement."""
+        if self.back is None:
+            return "So, in terms of what is kept (numbers alone vouch for this last step):"
+        return "So, in terms of what is kept:"
 
     def __str__(self) -> str:
         out = [f"Given {self.given}."]
@@ -77,8 +125,15 @@ class Proof:
             out.append(f"    {step.text}")
             if step.through:
                 out.append(f"        from {step.through}")
-        out.append("So, in terms of what is kept:")
+            if step.laws:
+                out.append(f"        by {step.by}")
+        out.append(self.closing)
         out.append(f"    {self.statement}")
+        if self.back:
+            out.append(f"        by {titles(self.back)}")
+        if self.laws:
+            out.append("The laws:")
+            out += [f"    {law}" for law in self.laws]
         return "\n".join(out)
 
 

@@ -21,7 +21,7 @@ from ..algebra.normal import (
     positive,
 )
 from ..algebra.read import Reader, Unreadable, leaf
-from ..algebra.simplify import lightness, rebased, simplify, unfolded
+from ..algebra.simplify import rebased
 from ..errors import ProgramError
 from ..longhand import Backward
 from ..program.build import SizeContext, Var
@@ -32,6 +32,7 @@ from .compose import Composer, NotWorthwhile
 from .contract import contraction, through
 from .gates import Gates
 from .known import at_index, blocks_of, deep, form_of, named, rebased_block, solved_for
+from .lighter import lightest
 from .regions import Line, Refusal, Region, regions_of
 from .sketch import NO_FAKE, Sketch, Unsketched
 from .twins import Difference, Twin, key
@@ -362,9 +363,6 @@ class Solver:
 
     def simplified(self, expr: Expr, local: Mapping[str, Expr]) -> Expr:
         """The lightest of the expression as it stands and with its gradients written out."""
-        found = simplify(expr, self.sums)
-        through = simplify(self._through_contractions(found), self.sums)
-        options = [found, through]
 
         def define(atom: Atom) -> Expr | None:
             if isinstance(atom, Ref) and atom.linear:
@@ -373,14 +371,7 @@ class Solver:
                     return at_index(known, atom, self.values[atom.name])
             return None
 
-        if any(isinstance(a, Red) for a in found.atoms()):
-            try:
-                opened = simplify(unfolded(found, define), self.sums)
-            except (TooLarge, ProgramError):
-                opened = found
-            if opened.is_zero or lightness(opened)[:2] < lightness(found)[:2]:
-                options.append(opened)
-        return options[-1] if options[-1].is_zero else min(options[1:], key=lightness)
+        return lightest(expr, self.sums, self._through_contractions, define)
 
     def _through_contractions(self, expr: Expr) -> Expr:
         """``Σ_j P_ij dP_ij`` with ``dP = dO @ V.T`` is ``Σ_d dO_id O_id`` if ``O = P @ V``."""

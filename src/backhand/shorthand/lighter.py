@@ -1,0 +1,49 @@
+"""The lightest way to say what a gradient is: with sums of gradients as they stand, or opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..algebra import laws
+from ..algebra.expr import Atom, Expr, Group, Red
+from ..algebra.normal import TooLarge
+from ..algebra.simplify import lightness, simplify, unfolded
+from ..errors import ProgramError
+
+
+def lightest(
+    expr: Expr,
+    sums: Sequence[Group],
+    contracted: Callable[[Expr], Expr],
+    define: Callable[[Atom], Expr | None],
+) -> Expr:
+    """The lightest of an expression simplified, taken through contractions, and with every
+    gradient for which ``define`` has an expression written out.
+    """
+
+    def alone() -> Expr:
+        return simplify(expr, sums)
+
+    def through() -> Expr:
+        return simplify(contracted(alone()), sums)
+
+    def opened() -> Expr:
+        return simplify(unfolded(alone(), define), sums)
+
+    def search() -> tuple[Expr, Callable[[], Expr]]:
+        found, best = alone(), through()
+        way = alone if best == found else through
+        if best.is_zero or not any(isinstance(a, Red) for a in found.atoms()):
+            return best, way
+        try:
+            other = opened()
+        except (TooLarge, ProgramError):
+            return best, way
+        # what is opened has more in it: it has to be worth that, not only come first in order
+        worth = lightness(other)[:2] < lightness(found)[:2] and lightness(other) < lightness(best)
+        return (other, opened) if other.is_zero or worth else (best, way)
+
+    return laws.found(search, expr)
+
+
+__all__ = ["lightest"]
