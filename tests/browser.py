@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Milliseconds in which something has to appear: a busy machine, too, makes a search index in that.
+expect.set_options(timeout=60_000)
 # What a page on disk may load: itself, and what it makes or holds.
 LOCAL = ("file:", "data:", "blob:", "about:")
 
