@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	@$(VENV)/bin/backhand tour
 
 test: lint browser
-	$(VENV)/bin/python -m pytest -q -n 2
+	$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
