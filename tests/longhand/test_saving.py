@@ -97,6 +97,36 @@ def test_least_is_least_and_makes_no_contraction_again(bp: backhand.Backprop) ->
             assert not op.name.startswith(("convolution", "transposed")), node
 
 
+def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+    probs = scores.softmax(-1)
+    out = probs @ v
+    return out
+
+
+@pytest.mark.parametrize("form", ["longhand", "shorthand"])
+@pytest.mark.parametrize(("length", "again"), [(96, True), (16, False)])
+def test_least_makes_scores_of_attention_again_where_they_are_large(
+    form: str, length: int, again: bool
+) -> None:
+    inputs = [torch.randn(2, 2, length, 8, requires_grad=True) for _ in range(3)]
+    bp = backhand.derive(attention, *inputs)
+    fast, least = (bp.saving(save, form=form) for save in ("fast", "least"))
+    forward = {v.name for v in bp.program.values()}
+    made = [n for n in least.backward.program.nodes() if n.outs[0].name in forward]
+    assert any(get_op(n.op).kind == "contraction" for n in made) is again
+    small, large = 4 * 2 * 2 * length * 8, 4 * 2 * 2 * length * length  # in float32
+    assert fast.bytes > large
+    assert (least.bytes < large) is again
+    assert least.bytes <= (5 * small if again else fast.bytes)  # q, k, v, and y or sums of rows
+    out = attention(*inputs)
+    up = torch.randn_like(out)
+    truth = torch.autograd.grad(out, inputs, up)
+    found = torch.autograd.grad(bp.function(form=form, save="least")(*inputs), inputs, up)
+    for ours, true in zip(found, truth, strict=True):
+        torch.testing.assert_close(ours, true)
+
+
 def test_least_keeps_fewer_bytes_of_the_article() -> None:
     bp = derived("article")[0]
     assert bp.saving("least").bytes < 0.7 * bp.saving("fast").bytes

@@ -244,7 +244,8 @@ class Derivation:
         """What is saved for the backward pass, with its bytes, and what is computed again.
 
         ``save`` is ``"fast"`` (what the backward pass reads, except views and the like),
-        ``"least"`` (the fewest bytes without doing a contraction, a sort or a random draw again) or
+        ``"least"`` (the fewest bytes without doing a sort, a random draw or a contraction again,
+        but for products that outgrow by far what they are made of, such as scores of attention) or
         the names of exactly what is to be saved. Bytes are those at the example's sizes. Raises
         ``InputError`` for names that are unknown, of no use, or not enough.
         """

@@ -42,6 +42,9 @@ HEAVY = frozenset(
 # A statistic at most this part of what it was computed from is kept: a pass over the large tensor
 # costs more than the few bytes are worth.
 SMALL = 8
+# A product with more than so many times the bytes of all that it is made of may be done again: the
+# scores of attention, which are by far the most that its backward pass reads.
+OUTGROWN = 4
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,9 @@ def plan_saving(
     ``names`` are the names that anonymous values get when they are saved.
 
     ``save``: ``"fast"`` keeps what the backward pass reads, except what is made again at no cost
-    worth mentioning; ``"least"`` keeps the fewest bytes without doing contractions, sorts or random
-    draws again; a sequence of names keeps exactly these. Raises ``InputError`` for names that are
+    worth mentioning; ``"least"`` keeps the fewest bytes without doing sorts, random draws or
+    contractions again, but for products that outgrow by far what they are made of; a sequence of
+    names keeps exactly these. Raises ``InputError`` for names that are
     unknown, of no use, or not enough.
     """
     facts = _Facts(forward, derived, names or {})
@@ -214,8 +218,11 @@ class _Facts:
 
     def _repeatable(self, name: str, node: Node) -> bool:
         kind = get_op(node.op).kind
-        if kind in ("contraction", "random") or node.op in HEAVY:
+        if kind == "random" or node.op in HEAVY:
             return False
+        if kind == "contraction":
+            given = {self.roots[v.name] for v in node.operands()}
+            return self.bytes(name) > OUTGROWN * sum(map(self.bytes, given))
         if kind in ("reduction", "composite"):
             largest = max((self.bytes(v.name) for v in node.operands()), default=0)
             return self.bytes(name) * SMALL > largest
