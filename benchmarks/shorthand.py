@@ -1,6 +1,6 @@
 """Hand-written backward passes against autograd, the compiler and the library, form by form.
 
-    .venv/bin/python benchmarks/shorthand.py [--form-of FORM] [--only NAME] [--rounds N]
+    .venv/bin/python benchmarks/shorthand.py [--form-of FORM] [--save PLAN] [--only NAME]
 
 For each form of the catalogue, one forward and one backward pass on the CPU in float32, on tensors
 of tens of MiB: the source that a person writes, eager and compiled; the library's operator, where
@@ -13,6 +13,7 @@ ratio is the median over rounds of the ratio within a round, so that drifting sp
 Time is this process's time on the processor: with one thread that is what the work takes, and other
 programs disturb it less than the clock on the wall.
 Saved bytes are those of all storages that autograd is asked to keep, inputs included, each once.
+What a compiled drop-in keeps is the choice of the compiler, which sees both passes.
 """
 
 from __future__ import annotations
@@ -45,11 +46,12 @@ CLOSE = 1e-3  # how far float32 gradients may be apart, relative to the largest
 Operator = Callable[..., Tensor]
 
 
-def drop_in(form: Form, kind: str) -> Operator:
+def drop_in(form: Form, kind: str, save: str) -> Operator:
     if kind == "reference":
         return differentiable(form.reference.forward, form.reference.backward, form.names, form.of)
-    bp = backhand.derive(form.spellings[0], *form.inputs(form.small), wrt=form.of)
-    return bp.function(form=kind)
+    # at the sizes of the measurement, for which the choice of what is saved is made
+    bp = backhand.derive(form.spellings[0], *form.inputs(form.large), wrt=form.of)
+    return bp.function(form=kind, save=save)
 
 
 @dataclass
@@ -87,10 +89,10 @@ class Contestant:
         del kept
 
 
-def contestants(form: Form, kind: str, compiled: bool) -> dict[str, Contestant]:
+def contestants(form: Form, kind: str, save: str, compiled: bool) -> dict[str, Contestant]:
     """Everybody who takes part, warmed up, their gradients compared with the source's."""
     leaves, of = form.leaves(form.inputs(form.large))
-    operators = {"source": form.spellings[0], "drop-in": drop_in(form, kind)}
+    operators = {"source": form.spellings[0], "drop-in": drop_in(form, kind, save)}
     if form.library is not None:
         operators["library"] = form.library
     if compiled:
@@ -130,8 +132,8 @@ def ratio(others: Contestant, mine: Contestant) -> float:
     return statistics.median(a / b for a, b in zip(others.seconds, mine.seconds, strict=True))
 
 
-def compete(form: Form, kind: str, rounds: int, compiled: bool) -> Outcome:
-    found = contestants(form, kind, compiled)
+def compete(form: Form, kind: str, save: str, rounds: int, compiled: bool) -> Outcome:
+    found = contestants(form, kind, save, compiled)
     order = list(found.values())
     for i in range(rounds):
         for c in order[i % len(order) :] + order[: i % len(order)]:
@@ -216,6 +218,7 @@ def compiler() -> str | None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--form-of", choices=FORMS_OF, default="longhand")
+    parser.add_argument("--save", choices=("fast", "least"), default="fast")
     parser.add_argument("--only", default="", help="forms whose name contains this")
     parser.add_argument("--rounds", type=int, default=11)
     options = parser.parse_args()
@@ -226,11 +229,12 @@ def main() -> int:
         return 2
     compiled = compiler() is not None
     print(f"torch {torch.__version__}, one thread, {options.rounds} interleaved rounds, ", end="")
-    print(f"drop-in: {options.form_of}")
+    print(f"drop-in: {options.form_of}, save={options.save}")
     if not compiled:
         print("there is no C++ compiler: everything runs eagerly, and is compared eagerly")
     _print_header()
-    outcomes = {f.name: compete(f, options.form_of, options.rounds, compiled) for f in chosen}
+    how = options.form_of, options.save, options.rounds, compiled
+    outcomes = {f.name: compete(f, *how) for f in chosen}
     return 0 if summary(outcomes) else 1
 
 

@@ -16,7 +16,7 @@ BYTES = 4 * 64 * 48
 
 @pytest.mark.parametrize("kind", shorthand.FORMS_OF)
 def test_a_form_is_measured(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = shorthand.compete(SOFTMAX, kind, rounds=3, compiled=False)
+    outcome = shorthand.compete(SOFTMAX, kind, "fast", rounds=3, compiled=False)
     assert outcome.source > 0
     assert outcome.library is not None
     row = capsys.readouterr().out
@@ -26,7 +26,7 @@ def test_a_form_is_measured(kind: str, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_saved_bytes_are_counted_alike() -> None:
-    found = shorthand.contestants(SOFTMAX, "reference", compiled=False)
+    found = shorthand.contestants(SOFTMAX, "reference", "fast", compiled=False)
     assert found["drop-in"].saved == found["library"].saved == BYTES
     # e and y's divisor, and the positions of the maxes
     assert found["source"].saved == BYTES + 64 * 4 + 64 * 8
@@ -49,4 +49,4 @@ def test_wrong_gradients_do_not_take_part() -> None:
 
     broken: Form = replace(SOFTMAX, reference=replace(reference, backward=wrong))
     with pytest.raises(SystemExit, match=r"softmax: dx of drop-in is 1.*e-02 off"):
-        shorthand.contestants(broken, "reference", compiled=False)
+        shorthand.contestants(broken, "reference", "fast", compiled=False)
