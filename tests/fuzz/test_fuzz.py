@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 
 import pytest
+import torch
+from torch import Tensor
 
 from . import kinds
 from .census import census
-from .check import CLOSELY, REFUSED, SKIPPED
+from .check import CLOSELY, REFUSED, SKIPPED, autograd, reproducible
 from .generator import Kind, State, generate
 from .kinds import KINDS
 from .many import STRETCH, run_counted
@@ -68,3 +71,15 @@ def test_every_kind_of_statement_occurs(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_seed_always_makes_the_same_program() -> None:
     for seed in range(50):
         assert generate(seed) == generate(seed)
+
+
+@pytest.mark.parametrize("step", [0.0, 1.0])
+def test_a_truth_that_changes_is_none(step: float) -> None:
+    """As where torch's kernels read memory that nobody has written."""
+    drift = count()
+
+    def f(x: Tensor) -> Tensor:
+        return x * (2.0 + step * next(drift))
+
+    x = torch.ones(3)
+    assert reproducible(f, [x], autograd(f, [x], 0)) is (step == 0)
