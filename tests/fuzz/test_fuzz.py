@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import kinds
 from .census import census
-from .check import CLOSELY, REFUSED, SKIPPED, autograd, reproducible
+from .check import CLOSELY, REFUSED, SKIPPED, autograd, reproducible, same_without_gradients
 from .generator import Kind, State, generate
 from .kinds import KINDS
 from .many import STRETCH, run_counted
@@ -83,3 +83,12 @@ def test_a_truth_that_changes_is_none(step: float) -> None:
 
     x = torch.ones(3)
     assert reproducible(f, [x], autograd(f, [x], 0)) is (step == 0)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_function_that_gives_other_numbers_without_gradients_is_noticed(other: bool) -> None:
+    def f(x: Tensor) -> Tensor:
+        return x * (3.0 if other and not x.requires_grad else 2.0)
+
+    x = torch.ones(3)
+    assert same_without_gradients(f, [x], autograd(f, [x], 0)) is not other
