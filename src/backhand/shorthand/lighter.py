@@ -24,24 +24,25 @@ def lightest(
     def alone() -> Expr:
         return simplify(expr, sums)
 
-    def through() -> Expr:
-        return simplify(contracted(alone()), sums)
+    def through(found: Expr) -> Expr:
+        return simplify(contracted(found), sums)
 
-    def opened() -> Expr:
-        return simplify(unfolded(alone(), define), sums)
+    def opened(found: Expr) -> Expr:
+        return simplify(unfolded(found, define), sums)
 
     def search() -> tuple[Expr, Callable[[], Expr]]:
-        found, best = alone(), through()
-        way = alone if best == found else through
+        found = alone()
+        best = through(found)
+        way = alone if best == found else lambda: through(alone())
         if best.is_zero or not any(isinstance(a, Red) for a in found.atoms()):
             return best, way
         try:
-            other = opened()
+            other = opened(found)
         except (TooLarge, ProgramError):
             return best, way
         # what is opened has more in it: it has to be worth that, not only come first in order
         worth = lightness(other)[:2] < lightness(found)[:2] and lightness(other) < lightness(best)
-        return (other, opened) if other.is_zero or worth else (best, way)
+        return (other, lambda: opened(alone())) if other.is_zero or worth else (best, way)
 
     return laws.found(search, expr)
 
