@@ -338,3 +338,19 @@ def test_the_zero_of_sgn_is_a_number_behind_padding() -> None:
     assert truth.grad is not None and bool(truth.grad[0].isnan())
     assert same_bits(bp(x)[1]["x"], truth.grad)
     assert "[:-1]" in str(bp.longhand)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-9, 0.0])
+@pytest.mark.parametrize("shape", [(3, 4), (4,)])
+def test_a_clamp_behind_autograds_back_has_a_gradient(size: float, shape: tuple[int, ...]) -> None:
+    """Below its ``eps``, cosine similarity has the gradient of the norms that it clamps."""
+
+    def f(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return F.cosine_similarity(x * y[..., 1:2], y, dim=-1).sum()
+
+    torch.manual_seed(1)
+    x, y = torch.randn(3, 4, dtype=torch.float64) * size, torch.randn(shape, dtype=torch.float64)
+    leaves = x.clone().requires_grad_(), y.clone().requires_grad_()
+    truth = torch.autograd.grad(f(*leaves), leaves)
+    _, found = backhand.derive(f, x, y)(x, y)
+    assert same_bits(found["x"], truth[0]) and same_bits(found["y"], truth[1])

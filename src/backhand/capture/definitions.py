@@ -1,4 +1,6 @@
-"""Operators that torch defines by others with a look at the data: the same without the look."""
+"""Operators that torch defines by others with a look at the data, or behind autograd's back: the
+same in plain sight.
+"""
 
 from __future__ import annotations
 
@@ -74,10 +76,23 @@ def gaussian_nll_loss(
     return loss if reduction == "none" else getattr(loss, reduction)()
 
 
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """torch clamps the norms behind autograd's back: below ``eps`` they have a gradient still."""
+    common = torch.result_type(x1, x2)
+    if x1.shape != x2.shape:
+        x1, x2 = torch.broadcast_tensors(x1, x2)  # type: ignore[no-untyped-call]
+    norms = [torch.linalg.vector_norm(x, 2, dim, keepdim=True) for x in (x1, x2)]
+    least = x1.new_full((), eps, dtype=common)
+    first, second = (torch.where(n < least, least + (n - n.detach()), n) for n in norms)
+    ratio = x2 / second  # first, as torch has it: gradients are added up in this order
+    return (x1 / first * ratio).sum(dim)
+
+
 # Functions that torch writes in Python.
 FUNCTIONS: dict[Any, Any] = {torch.nn.functional.gaussian_nll_loss: gaussian_nll_loss}
 DEFINITIONS: dict[Any, Any] = {
     torch.ops.aten.cov.default: cov,
     torch.ops.aten.corrcoef.default: corrcoef,
     torch.ops.aten.combinations.default: combinations,
+    torch.ops.aten.cosine_similarity.default: cosine_similarity,
 }
