@@ -123,3 +123,11 @@ def test_errors_say_what_is_missing():
         run_one("grid_sample", np.ones((1, 1, 2, 2)), np.ones((1, 2, 2, 2)), shape=(1, 1, 2, 2))
     with pytest.raises(ProgramError, match="there is no array for y"):
         run_one("rand_like", np.ones(2), shape=(2,))
+
+
+def test_a_dtype_that_a_library_lends_numpy_is_none_of_its_own():
+    import jax.numpy as jnp
+
+    assert np.dtype("bfloat16") == jnp.bfloat16
+    with pytest.raises(ProgramError, match="NumPy has no bfloat16"):
+        run_one("exp", np.ones(2), shape=(2,), dtype="bfloat16")

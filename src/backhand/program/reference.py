@@ -128,8 +128,14 @@ def _fitted(op: str, value: Value, array: Any, sizes: Mapping[str, int]) -> Arra
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The NumPy dtype called ``name``; ``ProgramError`` for one that NumPy has not."""
+    """The NumPy dtype called ``name``; ``ProgramError`` for one that NumPy has not.
+
+    Libraries that are loaded (JAX) lend it names of theirs: these do not count.
+    """
     try:
-        return np.dtype(name)
+        found = np.dtype(name)
     except TypeError:
-        raise ProgramError(f"NumPy has no {name}") from None
+        found = None
+    if found is None or found.isbuiltin != 1:
+        raise ProgramError(f"NumPy has no {name}")
+    return found
