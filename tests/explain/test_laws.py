@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-import backhand.shorthand  # noqa: F401  its laws are registered with it
 from backhand.algebra.laws import LAWS
 from backhand.explain.laws import statement_tex
 from backhand.explain.notation import parse

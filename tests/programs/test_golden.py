@@ -27,16 +27,18 @@ NAMES = (
 
 @pytest.fixture(scope="module", params=NAMES)
 def program(request: pytest.FixtureRequest) -> tuple[str, backhand.Backprop]:
-    return request.param, derived(request.param)[0]
+    """The text that is kept, and the derivation it is of."""
+    bp = derived(request.param)[0]
+    return kept(f"{request.param}.txt", str(bp.longhand)), bp
 
 
 def test_text_is_as_kept(program: tuple[str, backhand.Backprop]) -> None:
-    name, bp = program
-    assert str(bp.longhand) == kept(f"{name}.txt", str(bp.longhand))
+    text, bp = program
+    assert str(bp.longhand) == text
 
 
 def test_lines_fit_on_a_page(program: tuple[str, backhand.Backprop]) -> None:
-    lines = str(program[1].longhand).splitlines()
+    lines = program[0].splitlines()
     assert [line for line in lines if len(line) > 100 and not line.startswith("#")] == []
     assert [line for line in lines if line != line.rstrip()] == []
 
@@ -61,7 +63,7 @@ def autograd(
 
 
 def test_text_computes_the_gradients(program: tuple[str, backhand.Backprop]) -> None:
-    _, bp = program
+    text, bp = program
     values = [
         v.detach() if isinstance(v, torch.Tensor) else v for v in (leaf.value for leaf in bp.leaves)
     ]
@@ -72,7 +74,7 @@ def test_text_computes_the_gradients(program: tuple[str, backhand.Backprop]) -> 
         generator = torch.Generator().manual_seed(1)
         up = space[f"d{of}"] = torch.randn(space[of].shape, generator=generator)
     with torch.no_grad():
-        exec(str(bp.longhand), space)
+        exec(text, space)
     wanted = autograd(bp, values, up)
     assert set(wanted) == set(bp.gradient_names)
     for of, true in wanted.items():

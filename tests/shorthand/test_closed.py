@@ -115,7 +115,9 @@ def test_proofs_replay_and_notice_a_change(bp: backhand.Backprop) -> None:
     forged = replace(proof, steps=(replace(first, expr=others[0].expr), *others))
     assert not forged.replay()
     assert not replace(proof, steps=proof.steps[1:]).replay()
-    assert not replace(proof, steps=(replace(first, laws=others[0].laws), *others[1:])).replay()
+    second, *_ = others
+    assert first.laws != second.laws
+    assert not replace(proof, steps=(replace(first, laws=second.laws), *others)).replay()
     assert not replace(proof, back=None).replay()
 
 
@@ -181,6 +183,7 @@ def test_a_closed_form_that_says_something_else_is_not_read_back(bp: backhand.Ba
         wrong = replace(region, lines=(replace(line, nodes=nodes),))
         assert read_back(solver, wrong, False, end) is None, node
     assert tried >= 4
+
 
 @pytest.mark.parametrize(
     ("of", "given", "words"),

@@ -7,7 +7,7 @@ are moved by a unit in the last place move it by as much as the two differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,9 +72,7 @@ class Noise:
     ) -> None:
         self.runs = runs
         self.coarsest = coarsest
-        numbers = [*runs[0].theirs.values(), *given]
-        sizes = [_largest(t) for t in numbers if isinstance(t, torch.Tensor)]
-        self.size = max((s for s in sizes if s < float("inf")), default=0.0)
+        self.size = _scale([*runs[0].theirs.values(), *given])
 
     def explains(self, name: str, off: float) -> bool:
         """Whether a difference of ``off`` (finite) is no more than noise in that number."""
@@ -112,13 +110,18 @@ def _largest(t: torch.Tensor) -> float:
     return float(t.detach().double().abs().max()) if t.numel() else 0.0
 
 
+def _scale(numbers: Iterable[Any]) -> float:
+    """The largest finite of what is largest in each tensor."""
+    sizes = [_largest(t) for t in numbers if isinstance(t, torch.Tensor)]
+    return max((s for s in sizes if s < float("inf")), default=0.0)
+
+
 def excused(report: Report, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Report:
     """The report with ``close`` for what agrees in double precision: for closed forms.
 
     ``ours`` and ``theirs`` have each gradient in double precision, by the forward value it is of.
     """
-    sizes = [float(t.abs().max()) for t in theirs.values() if t.numel()]
-    scale = max((s for s in sizes if s < float("inf")), default=0.0)
+    scale = _scale(theirs.values())
     rows = tuple(_excused(row, ours, theirs, scale) for row in report.gradients)
     return replace(report, gradients=rows)
 

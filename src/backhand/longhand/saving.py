@@ -104,8 +104,8 @@ def plan_saving(
     ``save``: ``"fast"`` keeps what the backward pass reads, except what is made again at no cost
     worth mentioning; ``"least"`` keeps the fewest bytes without doing sorts, random draws or
     contractions again, but for products that outgrow by far what they are made of; a sequence of
-    names keeps exactly these. Raises ``InputError`` for names that are
-    unknown, of no use, or not enough.
+    names keeps exactly these. Raises ``InputError`` for names that are unknown, of no use, or not
+    enough.
     """
     facts = _Facts(forward, derived, names or {})
     if isinstance(save, str):
