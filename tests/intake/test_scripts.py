@@ -326,6 +326,24 @@ def test_the_working_directory_and_the_path_are_as_before(
     assert found.scope["SCALE"] == 2.0 and review(found).ok
 
 
+def test_neighbours_are_each_scripts_own(tmp_path: Path) -> None:
+    def scaled(folder: str, scale: float) -> float:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "neighbour.py").write_text(f"SCALE = {scale}\n", encoding="utf-8")
+        mine = tmp_path / folder / "mine.py"
+        mine.write_text(
+            "from neighbour import SCALE\n" + SMALL + FORWARD.replace("x @", "SCALE * x @")
+            + BACKWARD.replace("x.T", "SCALE * x.T"), encoding="utf-8"
+        )  # fmt: skip
+        found = load(str(mine))
+        assert review(found).ok
+        return float(found.scope["SCALE"])
+
+    # the last time one of them has been edited
+    for folder, scale in (("a", 2.0), ("b", 3.0), ("a", 2.0), ("a", 45.0)):
+        assert scaled(folder, scale) == scale
+
+
 def test_a_decorator_may_change_what_it_is_taken_from(
     script: Callable[[str], Handwritten],
 ) -> None:

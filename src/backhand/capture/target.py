@@ -77,7 +77,6 @@ class _Neighbours(importlib.abc.MetaPathFinder):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.loaded: set[str] = set()
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -89,7 +88,7 @@ class _Neighbours(importlib.abc.MetaPathFinder):
         spec = importlib.machinery.PathFinder.find_spec(name, [str(self.folder)])
         if spec is None or spec.loader is None:
             return None
-        self.loaded.add(name)
+        _loaded[name] = self.folder
         return spec
 
 
@@ -107,6 +106,8 @@ def _asked_by_user() -> bool:
 
 
 _finder: list[_Neighbours] = []
+# Modules that were found beside a target or a script, and the folder of each.
+_loaded: dict[str, Path] = {}
 
 
 def _use_neighbours(folder: Path) -> None:
@@ -114,10 +115,38 @@ def _use_neighbours(folder: Path) -> None:
     for old in _finder:
         if old in sys.meta_path:
             sys.meta_path.remove(old)
-        for name in [m for m in sys.modules if m.partition(".")[0] in old.loaded]:
-            del sys.modules[name]
+    forget_neighbours()
     _finder[:] = [_Neighbours(folder)]
     sys.meta_path.insert(0, _finder[0])
+
+
+def forget_neighbours(keep: Path | None = None) -> None:
+    """Let the next import read the neighbours of a target anew: another may have its own.
+
+    Those that lie in the folder ``keep`` stay.
+    """
+    gone = {name for name, folder in _loaded.items() if folder != keep}
+    for module in [m for m in sys.modules if m.partition(".")[0] in gone]:
+        del sys.modules[module]
+    for name in gone:
+        del _loaded[name]
+
+
+@contextmanager
+def neighbours_on_path(folder: Path) -> Iterator[None]:
+    """Import from ``folder`` first, as a script that lies there does."""
+    forget_neighbours(keep=folder)
+    path, known = list(sys.path), set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in sys.modules.keys() - known:
+            module = sys.modules[name]
+            places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+            if "." not in name and any(p and Path(p).parent == folder for p in places):
+                _loaded[name] = folder
 
 
 def split_target(text: str) -> tuple[str, str]:

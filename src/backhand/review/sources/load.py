@@ -10,6 +10,7 @@ from typing import Any
 
 from ...capture.target import (
     find,
+    forget_neighbours,
     insist_on_fit,
     load_module,
     load_target,
@@ -48,6 +49,7 @@ def load(
     ``forward`` is ``FILE:FUNCTION`` where the forward pass stands elsewhere; ``inputs`` and
     ``sizes`` are those of a target.
     """
+    forget_neighbours()
     source = read_source(file)
     defined = set(functions_of(source.cells))
     notebook = Path(file).suffix == ".ipynb"

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from ...capture.source import location_of_error
+from ...capture.target import neighbours_on_path
 from ...errors import BackhandError, InputError, LocatedError, first_line
 from ..handwritten import Handwritten, Statement
 from .cells import Source
@@ -133,17 +134,16 @@ def _fresh_namespace(source: Source) -> dict[str, Any]:
 @contextmanager
 def beside(file: str) -> Iterator[None]:
     """In the folder of a file: there its neighbours are found, modules and data."""
-    folder = str(Path(file).resolve().parent)
+    folder = Path(file).resolve().parent
     before = Path.cwd()
-    path, arguments = list(sys.path), list(sys.argv)
-    sys.path.insert(0, folder)
+    arguments = list(sys.argv)
     sys.argv[:] = [str(Path(file).resolve())]
     os.chdir(folder)
     try:
-        yield
+        with neighbours_on_path(folder):
+            yield
     finally:
         os.chdir(before)
-        sys.path[:] = path
         sys.argv[:] = arguments
 
 
