@@ -255,7 +255,7 @@ WRONG: dict[str, Callable[..., Any]] = {
     "sum_of_sum": lambda index, size, red: (
         [(index, size), *red.bound], [(a, 2 * q) for a, q in red.mono.factors]
     ),
-    "rename_bound": lambda names, depth: {name: f"r1_{i}" for i, name in enumerate(names)},
+    "rename_bound": lambda names, depth: dict.fromkeys(names, "r1_0"),
     "swap_sums": lambda rest, moved, kept: ([rest, moved], [kept, kept]),
     "mean_of_sum": lambda c, size: c,
     "exp_of_sum": lambda expr: expr.terms[:-1],
@@ -269,7 +269,7 @@ WRONG: dict[str, Callable[..., Any]] = {
     ],
     "unfold_value": lambda definition, q: (definition, -q),
     "solve_for_factor": lambda c, value, factors, atom: (
-        c, [(value, 1 / factors[atom]), *((a, -p) for a, p in factors.items() if a != atom)]
+        c, [(value, -1 / factors[atom]), *((a, -p) for a, p in factors.items() if a != atom)]
     ),
 }  # fmt: skip
 
@@ -334,6 +334,24 @@ def picked(x: Tensor, y: Tensor) -> Tensor:
     return (p.gather(1, y.unsqueeze(1)) ** 2).sum()
 
 
+def root_mean_square(x: Tensor, g: Tensor) -> Tensor:
+    return x / (x**2).mean(1, keepdim=True).sqrt() * g
+
+
+def of_length_one(x: Tensor) -> Tensor:
+    return x / (x**2).sum(1).sum(0).sqrt()
+
+
+def margins(x: Tensor, y: Tensor) -> Tensor:
+    right = (torch.nn.functional.one_hot(y, x.shape[1]) * x).sum(1, keepdim=True)
+    return torch.logsumexp(x - right, 1).sum()
+
+
+def at_the_label(x: Tensor, y: Tensor) -> Tensor:
+    t = 0.9 * torch.nn.functional.one_hot(y, x.shape[1]) + 0.1 / x.shape[1]
+    return (t * torch.softmax(x, 1)).gather(1, y.unsqueeze(1)).sum()
+
+
 def real(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
@@ -352,6 +370,10 @@ REGIONS: list[tuple[Callable[..., Any], tuple[Tensor, ...]]] = [
     (normed, (real(4, 5),)),
     (focal, (real(4, 5),)),
     (picked, (real(4, 5), LABELS)),
+    (root_mean_square, (real(4, 5), real(5))),
+    (of_length_one, (real(4, 5),)),
+    (margins, (real(4, 5), LABELS)),
+    (at_the_label, (real(4, 5), LABELS)),
 ]
 
 
@@ -384,12 +406,6 @@ def solved(forward: Callable[..., Any], inputs: tuple[Tensor, ...]) -> backhand.
     return bp
 
 
-# Laws whose wrong versions come to no form that a gate refuses in these regions (nothing wrong is
-# accepted either): no region needs them, or what they give cannot be spelled.
-UNSEEN = {
-    "delta_picks", "delta_of_equals", "sum_of_sum",
-    "mean_of_sum", "rename_bound", "exp_of_multiple", "solve_for_factor", "clear_denominator",
-}  # fmt: skip
 RIGHT: dict[str, tuple[set[str], set[str]]] = {}
 
 
@@ -402,7 +418,9 @@ def before(forward: Callable[..., Any], inputs: tuple[Tensor, ...]) -> tuple[set
     return RIGHT[forward.__name__]
 
 
-@pytest.mark.parametrize("name", LAWS)
+# Reading a closed form back is a check by itself, with no gate behind it: test_closed.py makes its
+# law wrong.
+@pytest.mark.parametrize("name", [name for name in LAWS if name != "clear_denominator"])
 def test_a_wrong_law_is_caught_by_the_gates(name: str) -> None:
     """Whatever is accepted is right, and somewhere a gate refused what it had not seen before."""
     noticed: dict[str, set[str]] = {}
@@ -424,10 +442,9 @@ def test_a_wrong_law_is_caught_by_the_gates(name: str) -> None:
         assert set(bp.gradient_names) <= ours.keys()
         if after - refusals:
             noticed[forward.__name__] = after - refusals
-    assert bool(noticed) is (name not in UNSEEN), noticed
+    assert noticed
 
 
 def test_the_regions_need_the_laws() -> None:
     used = {name for forward, inputs in REGIONS for name in before(forward, inputs)[1]}
-    # no region here sums over a delta after it has been read, or is read back
-    assert LAWS.keys() - used <= {"delta_of_equals", "delta_picks", "clear_denominator"}
+    assert LAWS.keys() - used == {"clear_denominator"}
