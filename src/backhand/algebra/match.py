@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import permutations
 
 from . import coefficients as co
 from . import laws
-from .expr import Atom, Delta, Expr, Fn, Group, IndexTerm, Mono, Ref, Via, inner_atoms
+from .expr import Atom, Delta, Expr, Fn, Group, IndexTerm, Mono, Ref, Via, index_names, inner_atoms
 from .normal import of_atom, substitute
 
 Mapped = Mapping[str, IndexTerm]
@@ -61,9 +61,30 @@ def _matches(template: Atom, target: Atom) -> tuple[tuple[tuple[str, IndexTerm],
     wanted = of_atom(target) if not isinstance(target, Group) else target.expr
     for choice in permutations(terms, len(names)):
         items = tuple(zip(names, choice, strict=True))
+        if all(isinstance(t, str) for t in choice) and not _in_place(template, target, items):
+            continue
         if substitute(whole, dict(items)) == wanted:
             out.append(items)
     return tuple(out)
+
+
+def _in_place(template: Atom, target: Atom, items: Iterable[tuple[str, IndexTerm]]) -> bool:
+    """Whether every index stands where the one does that takes its place: quickly told."""
+    here, there = places_of(template), places_of(target)
+    return all(here[a] == there[b] for a, b in items if isinstance(b, str))
+
+
+@laws.cached(maxsize=1 << 14)
+def places_of(atom: Atom) -> dict[str, set[tuple[str, int]]]:
+    """The tensors, and the axes of them, at which each free index stands."""
+    found: dict[str, set[tuple[str, int]]] = {name: set() for name in atom.free}
+    for inner in inner_atoms(of_atom(atom) if not isinstance(atom, Group) else atom.expr):
+        if isinstance(inner, Ref):
+            for k, index in enumerate(inner.index):
+                for name in index_names(index):
+                    if name in found:
+                        found[name].add((inner.name, k))
+    return found
 
 
 def _ref_matches(template: Ref, target: Ref) -> tuple[tuple[tuple[str, IndexTerm], ...], ...]:

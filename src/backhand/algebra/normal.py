@@ -299,9 +299,7 @@ def _red(bound: list[tuple[str, Coefficient]], factors: Factors) -> Red:
     orders = permutations(bound) if len(bound) <= 3 else [bound]
     for order in orders:
         names = laws.rename_bound([name for name, _ in order], depth)
-        temporary = {old: f"~{new}" for old, new in names.items()}
-        final = {f"~{new}": new for new in names.values()}
-        renamed = substitute(substitute(parts, temporary), final)
+        renamed = substitute(parts, names)
         (inner, _), *_ = renamed.terms
         red = Red(tuple((names[n], size) for n, size in order), inner)
         if best is None or red.key < best.key:

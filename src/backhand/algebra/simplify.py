@@ -141,7 +141,9 @@ def collected(expr: Expr, group: Group) -> Expr:
         return expr
     terms = dict(expr.terms)
     for mono, _ in expr.terms:
-        if mono not in terms:
+        powers = mono.powers
+        # dividing by what is not there makes nothing lighter
+        if mono not in terms or any(a not in powers for a, _ in first.factors):
             continue
         rest = term(co.ONE, [*mono.factors, *((a, -q) for a, q in first.factors)])
         if len(rest.terms) != 1 or _worse(rest.terms[0][0], mono):

@@ -141,13 +141,18 @@ def _captured(
         arguments,
         converted.constants,
         _call_values(converted, renamed),
-        tuple(g.expr for g in context.shape_env.guards) if context.shape_env is not None else (),
+        _guards(context.shape_env),
         sites_of(fakes),
         treespec,
         out_leaves,
         state,
         versions,
     )
+
+
+def _guards(shape_env: Any) -> tuple[Any, ...]:
+    """What the sizes have to fulfil, each condition once."""
+    return tuple(dict.fromkeys(g.expr for g in shape_env.guards)) if shape_env is not None else ()
 
 
 def _traced(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -38,6 +39,12 @@ class Captured:
     out_leaves: tuple[Any, ...]
     state: StateWatch
     versions: Mapping[str, tuple[str, ...]]
+
+    @cached_property
+    def symbols(self) -> Mapping[Any, Any]:
+        """What the symbols of the inputs' axes come to: some are equal to others, or fixed."""
+        env = self.context.shape_env
+        return {s: env.simplify(s) for s, _, _ in self.sites}
 
 
 def sites_of(fakes: list[Any]) -> tuple[tuple[Any, int, int | None], ...]:
@@ -84,12 +91,10 @@ def fits(captured: Captured, values: list[Any]) -> bool:
 
 def holds_at(captured: Captured, sizes: Mapping[str, int]) -> bool:
     """Whether the program holds at these values of its symbolic sizes."""
-    known = captured.context.in_torch(sizes)
-    kept = _integers(known)
-    env = captured.context.shape_env
+    kept = _integers(captured.context.in_torch(sizes))
     # axes that are equal to others, or fixed, have symbols of their own in the guards
-    every = {s: env.simplify(s).xreplace(kept) for s, _, _ in captured.sites}
-    return all(bool(guard.xreplace({**every, **kept})) for guard in captured.guards)
+    every = {**{s: e.xreplace(kept) for s, e in captured.symbols.items()}, **kept}
+    return all(bool(guard.xreplace(every)) for guard in captured.guards)
 
 
 def _integers(sizes: Mapping[Any, int]) -> dict[Any, Any]:

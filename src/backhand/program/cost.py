@@ -72,12 +72,18 @@ def cost(forward: Program, backward: Program, at: Mapping[str, int] | None = Non
 
 def saved(forward: Program, backward: Program) -> Iterator[Value]:
     """The tensors that must outlive the forward pass, a view by the tensor whose memory it has."""
-    producers = forward.producers()
     known = {v.name: v for v in forward.values()}
+    kept = saved_names(known, forward.producers(), backward)
+    return (v for name, v in known.items() if name in kept)
+
+
+def saved_names(
+    known: Mapping[str, Value], producers: Mapping[str, Node], backward: Program
+) -> set[str]:
+    """The names of those tensors; ``known`` are the forward pass's."""
     read = {v.name for n in backward.nodes() if role(n.op) != "creation" for v in n.operands()}
     read.update(v.name for v in backward.outputs)
-    kept = {base(known[name], producers).name for name in read if name in known}
-    return (v for name, v in known.items() if name in kept)
+    return {base(known[name], producers).name for name in read if name in known}
 
 
 def weight(value: Value, extent: Extent) -> int:

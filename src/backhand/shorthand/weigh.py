@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import total_ordering
 
 from ..longhand.passes import again
-from ..program.cost import LARGE, saved, weight
+from ..program.cost import LARGE, saved_names, weight
 from ..program.ir import Node, Program, Step, Value
 from ..program.loops import Extent, loops
 from ..program.ops import get_op
@@ -45,10 +45,10 @@ class Scales:
     """Weighs lines of one backward pass. ``shared``: its nodes that carry no gradient."""
 
     def __init__(self, forward: Program, shared: Sequence[Node], hints: Mapping[str, int]) -> None:
-        self.forward = forward
         self.extent = Extent(hints)
         self.shared = {v.name: n for n in shared for v in n.outs}
         self.producers = forward.producers()
+        self.known = {v.name: v for v in forward.values()}
         self.named = {v.name for v in forward.values() if v.var is not None}
 
     def weigh(self, nodes: Sequence[Node], targets: Sequence[Value]) -> Weight:
@@ -59,10 +59,11 @@ class Scales:
         found = loops(program, self.extent.sizes, threshold)
         parts = [n for loop in found for n in (*loop.reads.values(), *loop.writes.values())]
         made = {v.name for n in program.nodes() for v in n.outs}
-        kept = [v for v in saved(self.forward, program) if v.name not in made]
+        # the network is not gone through for every region of it
+        kept = saved_names(self.known, self.producers, program) - made
         return Weight(
             sum(n >= threshold for n in parts),
-            sum(weight(v, self.extent) for v in kept),
+            sum(weight(self.known[name], self.extent) for name in kept),
             round(self._operators(program.nodes(), threshold), 3),
         )
 
