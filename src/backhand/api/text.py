@@ -29,7 +29,7 @@ from ..longhand import Backward, Plan, plan_saving, recompute, spellings
 from ..program.cost import Cost, cost
 from ..program.invoke import dtype_name
 from ..program.ir import Program, without_dead_nodes
-from ..shorthand import Region, Shorthand, shorthand
+from ..shorthand import Region, Shorthand, lean, shorthand
 from .closed import ClosedForm, closed_form, refusals_text
 from .explaining import explain, source_of
 
@@ -274,6 +274,8 @@ class Derivation:
             save = "fast"
         derived = self.form(form, spelling)
         plan = self.saving(save, form, spelling) if save is not None else None
+        if plan is not None and backend == "function" and form == "shorthand":
+            plan = lean(plan, self.captured.context)
         forward = self._forward_program(derived, form)
         passes = assemble(self.captured, forward, derived, self.gradient_names, plan)
         return module_text(backend, passes)

@@ -11,6 +11,7 @@ from ..program.ir import Node, Program, without_dead_nodes
 from ..rules import PLAIN
 from .closed import program_of, prove, region_between
 from .contract import contraction
+from .lean import lean
 from .notation import Notation
 from .proof import Lemma, Proof, titles
 from .regions import Line, Refusal, Region, assembled
@@ -101,6 +102,7 @@ __all__ = [
     "Shorthand",
     "Weight",
     "contraction",
+    "lean",
     "program_of",
     "prove",
     "region_between",

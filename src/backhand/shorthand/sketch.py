@@ -48,7 +48,7 @@ class Sketch(Builder):
             if given["keepdim"]:
                 return tuple(1 if k in dims else d for k, d in enumerate(shape))
             return tuple(d for k, d in enumerate(shape) if k not in dims)
-        if op.name in ("softmax", "to"):
+        if op.name in ("softmax", "to", "scatter_add"):
             return tuple(shape)
         if op.name == "expand":
             return tuple(given["size"])
@@ -67,6 +67,10 @@ class Sketch(Builder):
             return (*shape, given["num_classes"])
         if op.name == "gather":
             return tuple(given["index"].shape)
+        if op.name == "index" and all(isinstance(i, Var) for i in given["indices"]):
+            shapes = {i.shape for i in given["indices"]}
+            if len(given["indices"]) == rank and len(shapes) == 1:
+                return tuple(shapes.pop())
         raise Unsketched(op.name)
 
     def _spread(self, op: Op, args: tuple[Any, ...]) -> tuple[Dim, ...]:
@@ -91,7 +95,7 @@ def _dtype(op: Op, args: tuple[Any, ...]) -> str:
         return "int64"
     if op.name in ("full", "to"):
         return str(args[op.index("dtype")])
-    if op.name == "gather":
+    if op.name in ("gather", "index", "scatter_add"):
         return str(args[0].dtype)
     dtypes = [dtype_of(a.dtype) for a in args if isinstance(a, Var)]
     if any(isinstance(a, float) for a in args) and not any(d.is_floating_point for d in dtypes):
