@@ -7,12 +7,13 @@ INDENT = 4
 _OPEN, _CLOSE = "([{", ")]}"
 # Binary operators as the printer writes them, from the loosest to the tightest.
 _LEVELS = (
+    (" == ", " != ", " < ", " <= ", " > ", " >= "),
     (" | ",),
     (" & ",),
-    (" == ", " != ", " < ", " <= ", " > ", " >= "),
     (" + ", " - "),
     (" * ", " / ", " @ ", " % "),
 )
+_SIGNS = tuple(sign.lstrip() for level in _LEVELS for sign in level)
 
 
 def broken(text: str, width: int = WIDTH, suffix: str = "") -> list[str]:
@@ -99,9 +100,12 @@ def _part(part: str, width: int, indent: int, after: str) -> list[str]:
     margin = " " * indent
     if indent + len(part) + len(after) <= width:
         return [margin + part + after]
-    sign = part[:2] if part[1:2] == " " else ""  # the operator that begins the line
+    # the operator that begins the line, and no name or number of one character
+    sign = next((s for s in _SIGNS if part.startswith(s)), "")
     lines = _bracketed(part[len(sign) :], width, indent, indent + len(sign), len(after))
-    return [margin + sign + lines[0], *lines[1:-1], lines[-1] + after]
+    lines[0] = margin + sign + lines[0]
+    lines[-1] += after
+    return lines
 
 
 def _outside(text: str) -> list[int]:
