@@ -133,7 +133,26 @@ def many(x: Tensor, y: Tensor) -> Tensor:
     return x.exp()[torch.arange(x.shape[0]).repeat(20), y.repeat(20)].sum()
 
 
-@pytest.mark.parametrize(("forward", "stays"), [(hidden, "one_hot"), (many, ".exp()[")])
+def below(x: Tensor, y: Tensor) -> Tensor:
+    """Where an element stands decides about it."""
+    return (x.exp().tril() * 2)[torch.arange(x.shape[0]), y].sum()
+
+
+def halved(x: Tensor, y: Tensor) -> Tensor:
+    return F.glu(x, 1)[torch.arange(x.shape[0]), y // 2].sum()
+
+
+def by_channel(x: Tensor, y: Tensor) -> Tensor:
+    slopes = torch.arange(K) / torch.tensor(K, dtype=x.dtype)
+    return F.prelu(x, slopes)[torch.arange(x.shape[0]), y].sum()
+
+
+LEFT = [
+    (hidden, "one_hot"), (many, ".exp()["), (below, ".tril()["), (halved, "]"), (by_channel, "]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("forward", "stays"), LEFT)
 def test_what_would_not_gain_is_left(forward: Callable[..., Any], stays: str) -> None:
     values = given("cross-entropy")
     bp = backhand.derive(forward, *values)

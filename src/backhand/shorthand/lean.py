@@ -24,6 +24,8 @@ from .sketch import NO_FAKE, Sketch, Unsketched
 
 # Picking pays where at most one element in so many is wanted.
 FEW = 8
+# Elementwise by their cost, but where an element stands counts: it is not the same after a pick.
+PLACED = frozenset({"tril", "triu", "glu", "prelu", "stored", "copy", "fill"})
 
 
 def lean(plan: Plan, context: SizeContext) -> Plan:
@@ -102,7 +104,7 @@ class _Picks(_Rewriting):
         node = self.producers.get(value.name)
         if node is None or len(node.outs) != 1 or get_op(node.op).random:
             return None
-        return node if get_op(node.op).kind == "elementwise" else None
+        return node if get_op(node.op).kind == "elementwise" and node.op not in PLACED else None
 
     def _picked(self, value: Value, pick: _Pick, known: dict[str, Var]) -> Var:
         """The picked elements of a value that has the shape that is picked from."""
@@ -114,6 +116,8 @@ class _Picks(_Rewriting):
         def operand(v: Value) -> Var:
             if v.shape == value.shape:
                 return self._picked(v, pick, known)
+            if any(d not in (1, e) for d, e in zip(v.shape[::-1], pick.shape[::-1], strict=False)):
+                raise _Stays
             return pick.broadcast(v)
 
         try:
@@ -259,7 +263,7 @@ class _Rows(_Rewriting):
         if node.op in ("neg", "identity"):
             return "scaled"
         if node.op == "to":
-            return "scaled" if node.outs[0].floating else None
+            return "scaled" if node.outs[0].floating and not current.floating else None
         if node.op not in ("mul", "div", "add", "sub"):
             return None
         a, b = node.args[:2]
@@ -310,6 +314,8 @@ class _Rows(_Rewriting):
         dtype = node.outs[0].dtype
         if not isinstance(src, Var) or (src.value.dtype, base.value.dtype) != (dtype, dtype):
             raise _Stays  # a row of plain numbers, or one that is cast on the way
+        if dtype == "float16" and len(row.scale) > 1:
+            raise _Stays  # a product of scales may leave its range where the gradient does not
         index = op.unsqueeze(self.var(places), len(places.shape))
         if src.shape != index.shape:
             src = op.expand(src, tuple(index.shape))
