@@ -43,7 +43,9 @@ def bare(text: str) -> str:
     return text[1:-1] if text.startswith("(") else text
 
 
-@given(EXPRESSIONS, st.sampled_from([100, 60, 30]), st.sampled_from(["dx = ", "return ", "a, b = "]))
+@given(
+    EXPRESSIONS, st.sampled_from([100, 60, 30]), st.sampled_from(["dx = ", "return ", "a, b = "])
+)
 def test_what_is_broken_says_the_same(expression: str, width: int, start: str) -> None:
     text = start + bare(expression)
     lines = broken(text, width, "  # [n]")
