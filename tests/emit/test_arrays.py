@@ -222,6 +222,7 @@ def test_devices_follow_the_inputs_or_are_refused(backend: Backend) -> None:
         ("full", ((3,), 0.5, "float32")),
         ("arange", (0, 3, 1, "float32")),
         ("eye", (3, 3, "float32")),
+        ("linspace", (0, 1, 3, "float32")),
         ("rand", ((3,), "float32")),
     ):
         for there in (x, None, "cpu", "cuda:1"):

@@ -208,6 +208,11 @@ def _eye(b: Builder, a: Bound) -> Any:
     return op.eye(a["n"], a.get("m", a["n"]), **how, builder=b)
 
 
+def _linspace(b: Builder, a: Bound) -> Any:
+    how = {"dtype": a.get("dtype"), "device": a.get("device")}
+    return op.linspace(a["start"], a["end"], a["steps"], **how, builder=b)
+
+
 def _slice(b: Builder, a: Bound) -> Any:
     x: Var = a["x"]
     dim = a["dim"] % x.rank
@@ -306,6 +311,7 @@ SPECIAL: dict[str, Callable[[Builder, Bound], Any]] = {
     ),
     "arange": _arange,
     "eye": _eye,
+    "linspace": _linspace,
     "slice": _slice,
     "select": _select,
     "dropout": _dropout,

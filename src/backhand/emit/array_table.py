@@ -174,6 +174,7 @@ ones_like       | np.ones_like(x)
 full_like       | np.full_like(x, fill_value)
 new_zeros       | np.zeros(out_shape, out_dtype)
 eye             | np.eye(n, m, dtype=out_dtype)
+linspace        | np.linspace(start, end, steps, dtype=out_dtype)
 """
 
 # Operators that are refused: which, why, and what to write instead.

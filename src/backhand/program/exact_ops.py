@@ -115,6 +115,11 @@ def _arange(start: Any, end: Any, step: Any, dtype: Any, device: Any) -> Array:
     return real(start) + np.arange(max(count, 0)) * real(step)
 
 
+def _linspace(start: Any, end: Any, steps: int, dtype: Any, device: Any) -> Array:
+    step = (real(end) - real(start)) / real(max(steps - 1, 1))
+    return real(start) + np.arange(steps) * step
+
+
 def _mean(x: Array, dim: Any, keepdim: bool, dtype: Any = None) -> Array:
     over = axes(dim, x.ndim)
     n = real(math.prod(x.shape[a] for a in over))
@@ -355,6 +360,7 @@ EXACT: dict[str, Reference] = {
     "to": _to,
     "stored": _to,
     "arange": _arange,
+    "linspace": _linspace,
     "mean": _mean,
     "var": _var,
     "std": _std,

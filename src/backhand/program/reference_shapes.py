@@ -168,4 +168,7 @@ REFERENCES: dict[str, Reference] = {
     "full_like": lambda x, value: np.full_like(x, value),
     "new_zeros": lambda x, size: np.zeros(size, dtype=x.dtype),
     "eye": lambda n, m, dtype, device: np.eye(n, m, dtype=_dtype(dtype, np.float32)),
+    "linspace": lambda start, end, steps, dtype, device: np.linspace(
+        start, end, steps, dtype=_dtype(dtype, np.float32)
+    ),
 }

@@ -239,6 +239,7 @@ ones_like(x)                                            | torch.ones_like
 full_like(x, fill_value)                                | torch.full_like
 new_zeros(x, size)                                      | method
 eye(n, m, *, dtype=None, device=None)                   | torch.eye
+linspace(start, end, steps, *, dtype=None, device=None) | torch.linspace
 
 [random]
 bernoulli_mask(x, p)                                    | new.bernoulli_

@@ -6,7 +6,7 @@ from ..program.build import op
 from .base import Context, Gradients, T, nondifferentiable, rule, sample
 
 nondifferentiable("a constant: its values do not depend on any input",
-                  "eye", "full_like", "new_zeros")
+                  "eye", "full_like", "new_zeros", "linspace")
 nondifferentiable("random numbers: only the shape is taken from the input",
                   "rand_like", "randn_like", "rand", "randn", "bernoulli_mask", "uniform", "normal",
                   "log_normal", "exponential", "cauchy", "geometric", "randint",
