@@ -121,7 +121,8 @@ def folds(x):
 
 @family(real(4, 6), ops="linspace eye")
 def constants(x):
-    return (x @ torch.eye(6, dtype=x.dtype) * torch.linspace(-1, 1, 6)).sum(1) * torch.linspace(0.5, 2, steps=4)
+    across = (x @ torch.eye(6, dtype=x.dtype) * torch.linspace(-1, 1, 6)).sum(1)
+    return across * torch.linspace(0.5, 2, steps=4)
 
 
 @family(real(2, 3, 4, 5), real(2, 3, 5, 4), real(5, 4), real(5), real(4), ops="matmul")
