@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 import backhand
 from backhand.errors import InputError
@@ -369,6 +370,28 @@ def test_text_is_as_kept(name: str, save: str) -> None:
     text = derived(name)[0].emit("function", save=save)
     assert text == kept(f"function_{name}.py.txt", text)
     assert [line for line in text.splitlines() if len(line) > 100 and "#" not in line] == []
+
+
+@pytest.mark.parametrize("operator", [None, "backhand_tests::loss"])
+def test_a_function_may_be_called_as_its_result_is(operator: str | None) -> None:
+    """``def loss(…): return …`` gives a value that is named loss, too."""
+
+    def loss(x: Tensor, loss_: Tensor) -> Tensor:
+        return (x.exp() * loss_).sum()
+
+    values = [torch.randn(4, requires_grad=True), torch.randn(4)]
+    f = backhand.derive(loss, *(v.detach() for v in values)).function(operator=operator)
+    assert same(grads(f, values), grads(loss, values))
+    with torch.autocast("cpu"):
+        assert same(grads(f, values), grads(loss, values))
+
+
+def test_an_argument_is_not_called_as_the_function_is() -> None:
+    def loss(loss: Tensor) -> Tensor:
+        return (loss * loss).sum()
+
+    with pytest.raises(InputError, match="of the function and of one of its arguments"):
+        backhand.derive(loss, torch.randn(3)).emit("function")
 
 
 def test_names_that_the_module_needs_are_refused() -> None:

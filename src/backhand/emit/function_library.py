@@ -97,7 +97,7 @@ def register_lines(f: Function) -> list[str]:
             [
                 f"_check({', '.join(p.inputs)})",
                 f.call("operator") if len(outs) > 1
-                else f"{outs[0]} = operator({', '.join(p.inputs)})",
+                else f"{f.local(outs[0])} = operator({', '.join(p.inputs)})",
                 f.result(),
             ],
             8,

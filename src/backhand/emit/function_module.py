@@ -26,7 +26,12 @@ RESERVED = (
 def function_module(passes: Passes) -> str:
     """The text of the module; the operator in it is called as the forward pass is."""
     p = passes.with_sizes_at_hand()
-    p.reserved((*RESERVED, p.name))
+    p.reserved(RESERVED)
+    if p.name in p.inputs:
+        raise InputError(
+            f"{p.name} is the name of the function and of one of its arguments, which an operator "
+            f"cannot have: rename one of them"
+        )
     return "\n".join(Function(p).lines())
 
 
@@ -234,10 +239,18 @@ class Function:
     def call(self, function: str) -> str:
         """The statement that runs both passes' forward half and takes the outputs from it."""
         rest = ["*_"] if self.kept else []
-        return f"{returned([*self.outputs, *rest])} = {function}({', '.join(self.p.inputs)})"
+        outs = [*map(self.local, self.outputs), *rest]
+        return f"{returned(outs)} = {function}({', '.join(self.p.inputs)})"
+
+    def local(self, output: str) -> str:
+        """An output's name where the operator is called, whose own name it must not hide."""
+        name = output
+        while name == self.p.name or (name != output and name in (*self.p.inputs, *self.outputs)):
+            name += "_"
+        return name
 
     def result(self) -> str:
-        names = [printed_name(v) for v in self.p.forward.outputs]
+        names = [self.local(printed_name(v)) for v in self.p.forward.outputs]
         return f"return {structure_text(self.p.structure, names)}"
 
     def _floats(self, name: str) -> bool:
