@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 
 from . import coefficients as co
@@ -14,11 +14,16 @@ from .normal import of_atom, substitute
 Mapped = Mapping[str, IndexTerm]
 
 
+def _alone(atom: Atom) -> Expr:
+    """The atom as an expression; a group is its sum."""
+    return atom.expr if isinstance(atom, Group) else of_atom(atom)
+
+
 @laws.cached(maxsize=1 << 14)
 def fingerprint(atom: Atom) -> str:
     """What two atoms that are the same up to indices share: their kind, what they are made of."""
     parts: Counter[str] = Counter()
-    for inner in inner_atoms(of_atom(atom) if not isinstance(atom, Group) else atom.expr):
+    for inner in inner_atoms(_alone(atom)):
         if isinstance(inner, Ref):
             parts[inner.name] += 1
         elif isinstance(inner, Fn):
@@ -32,7 +37,7 @@ def fingerprint(atom: Atom) -> str:
 def index_terms(atom: Atom) -> tuple[IndexTerm, ...]:
     """The free indices of an atom and the data-made ones that stand in it."""
     found: dict[str, IndexTerm] = {n: n for n in sorted(atom.free)}
-    for inner in inner_atoms(of_atom(atom) if not isinstance(atom, Group) else atom.expr):
+    for inner in inner_atoms(_alone(atom)):
         terms: tuple[IndexTerm, ...] = ()
         if isinstance(inner, Ref):
             terms = inner.index
@@ -57,28 +62,29 @@ def _matches(template: Atom, target: Atom) -> tuple[tuple[tuple[str, IndexTerm],
     if fingerprint(template) != fingerprint(target) and not any(isinstance(t, Via) for t in terms):
         return ()
     out = []
-    whole = of_atom(template) if not isinstance(template, Group) else template.expr
-    wanted = of_atom(target) if not isinstance(target, Group) else target.expr
+    whole, wanted = _alone(template), _alone(target)
     for choice in permutations(terms, len(names)):
         items = tuple(zip(names, choice, strict=True))
-        if all(isinstance(t, str) for t in choice) and not _in_place(template, target, items):
-            continue
-        if substitute(whole, dict(items)) == wanted:
+        if _in_place(template, target, items) and substitute(whole, dict(items)) == wanted:
             out.append(items)
     return tuple(out)
 
 
-def _in_place(template: Atom, target: Atom, items: Iterable[tuple[str, IndexTerm]]) -> bool:
-    """Whether every index stands where the one does that takes its place: quickly told."""
+def _in_place(template: Atom, target: Atom, items: Sequence[tuple[str, IndexTerm]]) -> bool:
+    """Whether every index stands where the one does that takes its place: quickly told.
+
+    An index that data point at may change what an atom is: then nothing can be told.
+    """
     here, there = places_of(template), places_of(target)
-    return all(here[a] == there[b] for a, b in items if isinstance(b, str))
+    names = {a: b for a, b in items if isinstance(b, str)}
+    return len(names) < len(items) or all(here[a] == there[b] for a, b in names.items())
 
 
 @laws.cached(maxsize=1 << 14)
 def places_of(atom: Atom) -> dict[str, set[tuple[str, int]]]:
     """The tensors, and the axes of them, at which each free index stands."""
     found: dict[str, set[tuple[str, int]]] = {name: set() for name in atom.free}
-    for inner in inner_atoms(of_atom(atom) if not isinstance(atom, Group) else atom.expr):
+    for inner in inner_atoms(_alone(atom)):
         if isinstance(inner, Ref):
             for k, index in enumerate(inner.index):
                 for name in index_names(index):

@@ -9,6 +9,7 @@ forms for people keep their rows.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,7 +41,7 @@ class _Stays(Exception):
     """Something that is left as it is."""
 
 
-class _Rewriting:
+class _Rewriting(ABC):
     """A program gone through node by node, each of them replaced by others or left as it is."""
 
     def __init__(self, program: Program, context: SizeContext) -> None:
@@ -68,9 +69,9 @@ class _Rewriting:
             out += [*self.builder.nodes[:-1], last]
         return tuple(out)
 
+    @abstractmethod
     def instead(self, node: Node) -> Var:
         """What takes the place of the node's result, as the last node that is recorded."""
-        raise NotImplementedError
 
     def var(self, value: Value) -> Var:
         return Var(self.builder, value, NO_FAKE)
@@ -136,7 +137,7 @@ class _Picks(_Rewriting):
         return any(o.name == var.value.name for n in self.builder.nodes for o in n.outs)
 
 
-class _Pick:
+class _Pick(ABC):
     """Which elements a node picks: of values of the picked shape, and of those that broadcast."""
 
     def __init__(self, rewriting: _Picks, node: Node) -> None:
@@ -154,8 +155,9 @@ class _Pick:
             self.node, lambda v: self.rewriting.var(swapped.get(v.name, v))
         )
 
+    @abstractmethod
     def broadcast(self, value: Value) -> Var:
-        raise NotImplementedError
+        """The elements of a value that broadcasts to the shape that is picked from."""
 
 
 class _Gather(_Pick):
