@@ -192,9 +192,11 @@ def definition_of(function: Any) -> Location | None:
     function = getattr(function, "__wrapped__", function)
     if not hasattr(function, "__code__"):
         function = vars(type(function)).get("__call__")
+        if not is_user_file(getattr(getattr(function, "__code__", None), "co_filename", _TORCH)):
+            return None  # an object of torch's, such as a TorchScript function
     code = getattr(function, "__code__", None)
-    if code is None or code.co_filename.startswith(_TORCH + "testing"):
-        return None  # what torch's own tests put in a method's place is nobody's definition
+    if code is None:
+        return None
     lines = linecache.getlines(code.co_filename)
     line = code.co_firstlineno
     while 0 < line < len(lines) and lines[line - 1].lstrip().startswith("@"):
