@@ -58,6 +58,26 @@ NOUNS = {
     "convolution": "conv",
 }
 
+
+def names_of_parts(program: Program) -> dict[str, str]:
+    """Names for what is printed inside a line: ``dz_diff`` is a difference in the line of ``dz``.
+
+    What has a line of its own has the name that it is printed under.
+    """
+    folded = folded_values(program)
+    reader = {v.name: node.outs[0] for node in program.nodes() for v in node.operands()}
+    found: dict[str, str] = {}
+    for node in program.nodes():
+        for out in node.outs:
+            line = out
+            while line.name in folded:
+                line = reader[line.name]
+            text = line.var or line.name
+            noun = NOUNS.get(node.op) or node.op.strip("_")
+            found[out.name] = text if line is out else f"{text}_{noun}"
+    return found
+
+
 class Namer:
     """Gives every anonymous value of a forward program, and of its backward programs, a name."""
 

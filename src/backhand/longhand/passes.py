@@ -66,10 +66,14 @@ def _substituted(node: Node, values: Mapping[str, Value]) -> Node:
 
 
 def _prune(program: Program) -> Program:
-    pruned = without_dead_nodes(program)
-    used = {v.name for node in pruned.nodes() for v in node.operands()}
-    used |= {v.name for v in pruned.outputs}
-    return replace(pruned, inputs=tuple(v for v in program.inputs if v.name in used))
+    return without_unread_inputs(without_dead_nodes(program))
+
+
+def without_unread_inputs(program: Program) -> Program:
+    """The program without inputs that nothing reads."""
+    used = {v.name for node in program.nodes() for v in node.operands()}
+    used |= {v.name for v in program.outputs}
+    return replace(program, inputs=tuple(v for v in program.inputs if v.name in used))
 
 
 CHEAP = frozenset({"elementwise", "view", "creation"})

@@ -14,6 +14,7 @@ from ..errors import InputError, ProgramError
 from ..program.ir import Node, Program, Step, Value, folded_values, without_dead_nodes
 from ..program.ops import get_op
 from ..program.sizes import Size
+from .ahead import ahead
 from .cut import least_cut
 from .passes import map_values
 from .walk import Backward
@@ -108,15 +109,14 @@ def plan_saving(
     enough.
     """
     facts = _Facts(forward, derived, names or {})
-    if isinstance(save, str):
-        if save not in ("fast", "least"):
-            raise InputError(f"save must be fast, least or a list of names, not {save!r}")
-        saved = facts.fast() if save == "fast" else facts.least()
-        while made := facts.made_anyway(saved):
-            saved -= made
-    else:
-        saved = facts.chosen(save)
-    return facts.plan(saved)
+    if not isinstance(save, str):
+        for plan in (facts.best("fast"), facts.best("least")):
+            if set(save) == {_printed(v) for v in plan.saved}:
+                return plan  # it may have values that are computed ahead
+        return facts.plan(facts.chosen(save))
+    if save not in ("fast", "least"):
+        raise InputError(f"save must be fast, least or a list of names, not {save!r}")
+    return facts.best(save)
 
 
 class _Facts:
@@ -158,13 +158,35 @@ class _Facts:
         return found
 
     def bytes(self, name: str) -> int:
-        v = self.values[name]
-        count = _width(v.dtype)
-        for d in v.shape:
+        return self.size(self.values[name])
+
+    def size(self, value: Value) -> int:
+        count = _width(value.dtype)
+        for d in value.shape:
             count *= d.evaluate(self.hints) if isinstance(d, Size) else d
         return count
 
+    def written(self, saved: Collection[str]) -> int:
+        """The bytes that the forward pass has to write for what is saved, which inputs are not."""
+        return sum(self.bytes(r) for r in {self.roots[n] for n in saved} - self.inputs)
+
     # decisions
+
+    def best(self, save: str) -> Plan:
+        """The plan of ``"fast"`` or ``"least"``, with values computed ahead where that pays."""
+        saved = self.fast() if save == "fast" else self.least()
+        while made := self.made_anyway(saved):
+            saved -= made
+        plan = self.plan(saved)
+        moved = ahead(self.forward, self.derived, plan.backward.program, self.roots, self.size)
+        if moved is None:
+            return plan
+        facts = _Facts(moved.forward, moved.derived, self.names)
+        other = facts.plan(moved.saved)
+        if save == "least":
+            return min(plan, other, key=lambda p: p.bytes)
+        fewer = other.bytes * SMALL <= plan.bytes * (SMALL - 1)
+        return other if fewer and facts.written(moved.saved) <= self.written(saved) else plan
 
     def fast(self) -> set[str]:
         saved: set[str] = set()
@@ -192,7 +214,7 @@ class _Facts:
     def _is_view(self, node: Node) -> bool:
         return get_op(node.op).kind == "view" or node.op in ALIASES
 
-    def _constant_at_hand(self, name: str, saved: set[str]) -> bool:
+    def _constant_at_hand(self, name: str, saved: Collection[str]) -> bool:
         """Whether this is a constant, and what it takes its shape from is saved or a constant."""
         return name in self.constant and all(
             v.name in saved or self._constant_at_hand(v.name, saved)
@@ -291,7 +313,7 @@ class _Facts:
 
     # the program
 
-    def plan(self, saved: set[str]) -> Plan:
+    def plan(self, saved: Collection[str]) -> Plan:
         reached = self._reached(saved)
         again = [name for name in reached if name not in saved]
         if bad := [n for n in again if not self._makeable(n, saved)]:
@@ -325,7 +347,7 @@ class _Facts:
         )
 
     def _with_recomputation(
-        self, saved: set[str], again: set[str], kept: Sequence[str]
+        self, saved: Collection[str], again: set[str], kept: Sequence[str]
     ) -> tuple[Program, set[str]]:
         made: set[str] = set()
         steps: list[Step] = []
@@ -339,7 +361,7 @@ class _Facts:
         inputs = (*(self.values[n] for n in kept), *up)
         return replace(self.derived.program, inputs=inputs, steps=tuple(steps)), made
 
-    def _makers(self, wanted: set[str], saved: set[str], made: set[str]) -> Iterator[Step]:
+    def _makers(self, wanted: set[str], saved: Collection[str], made: set[str]) -> Iterator[Step]:
         """The steps, in forward order, that make the wanted values and have not run yet."""
         waiting, todo = list(wanted), set()
         while waiting:
