@@ -265,6 +265,32 @@ def test_views_and_arguments_handed_through() -> None:
         assert same(grads(g, values), grads(f, values))
 
 
+def test_an_argument_that_is_handed_through_may_be_saved() -> None:
+    def f(x):
+        return x.sin() * x, x.to(torch.float64)
+
+    x = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
+    bp = backhand.derive(f, x.detach())
+    for save in ("fast", "least", ["x"]):
+        assert same(grads(bp.function(save=save), [x]), grads(f, [x])), save
+
+
+def test_a_scale_made_of_sizes_is_no_condition() -> None:
+    """Attention takes the root of a size, of which torch notes that it is not negative."""
+    w = torch.randn(4, 3, requires_grad=True)
+
+    def f(w):
+        return F.scaled_dot_product_attention(w, w, w).sum()
+
+    bp = backhand.derive(f, w.detach())
+    assert "_require(min(w.shape[0], w.shape[1]) >= 2" in bp.emit("function")
+    assert "** 0.5 >=" not in bp.emit("function") and "**0.5 >=" not in bp.emit("function")
+    other = torch.randn(5, 7, requires_grad=True)
+    for values in ([w], [other]):
+        for ours, theirs in zip(grads(bp.function(), values), grads(f, values), strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
 class Net(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -86,10 +86,25 @@ def _conditions(captured: Captured) -> list[Any]:
     for guard in captured.guards:
         said = env.replace(guard).xreplace(context._to_ours)
         for part in said.args if isinstance(said, sympy.And) else (said,):
-            if part in (sympy.true, True):
+            if part in (sympy.true, True) or _always(part):
                 continue
             found[part] = None
     return list(found)
+
+
+def _always(relation: Any) -> bool:
+    """Whether a relation says only that something made of sizes is not negative."""
+    at_least = isinstance(relation, (sympy.Ge, sympy.Gt)) and bool(relation.rhs.is_zero)
+    return at_least and _positive(relation.lhs)
+
+
+def _positive(expr: Any) -> bool:
+    kind = type(expr).__name__
+    if kind == "FloatPow":
+        return _positive(expr.args[0])
+    if kind in ("FloatTrueDiv", "IntTrueDiv", "ToFloat"):
+        return all(map(_positive, expr.args))
+    return bool(expr.is_positive)
 
 
 __all__ = ["BACKENDS", "assemble", "module_text"]

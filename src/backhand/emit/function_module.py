@@ -121,7 +121,10 @@ class Function:
 
     def _forward(self) -> list[str]:
         lines, head = print_forward(self.p.forward, self.p.symbols)
-        result = f"return {returned([*self.outputs, *self.kept])}"
+        # autograd cannot save an input that is an output as well, but a view of it
+        both = set(self.saved) & set(self.p.inputs)
+        outputs = [f"{n}.view_as({n})" if n in both else n for n in self.outputs]
+        result = f"return {returned([*outputs, *self.kept])}"
         return [
             *wrapped([f"def _forward({', '.join(self.p.inputs)}):"], 0),
             '    """The outputs, then what else the backward pass reads."""',

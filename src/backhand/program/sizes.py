@@ -149,6 +149,16 @@ def size_text(expr: sympy.Expr, names: Mapping[str, str]) -> tuple[str, int]:
     if kind in ("FloorDiv", "CleanDiv"):
         top, bottom = (size_text(part, names) for part in expr.args)
         return f"{wrap(top, PRODUCT)}//{wrap(bottom, POWER)}", PRODUCT
+    if kind in ("FloatTrueDiv", "IntTrueDiv"):
+        top, bottom = (size_text(part, names) for part in expr.args)
+        return f"{wrap(top, PRODUCT)}/{wrap(bottom, POWER)}", PRODUCT
+    if kind == "FloatPow":
+        base, exponent = (size_text(part, names) for part in expr.args)
+        return f"{wrap(base, ATOM)}**{wrap(exponent, UNARY)}", POWER
+    if kind == "ToFloat":
+        return f"float({size_text(expr.args[0], names)[0]})", ATOM
+    if expr.is_Float:
+        return number_text(float(expr), names)
     if kind in ("Mod", "PythonMod"):
         top, bottom = (size_text(part, names) for part in expr.args)
         return f"{wrap(top, PRODUCT)} % {wrap(bottom, POWER)}", PRODUCT
