@@ -274,6 +274,15 @@ def test_an_argument_that_is_handed_through_may_be_saved() -> None:
     for save in ("fast", "least", ["x"]):
         assert same(grads(bp.function(save=save), [x]), grads(f, [x])), save
 
+    def g(x):
+        """What is flat already is not copied."""
+        return (x.flatten() * 2).exp() * x.flatten()
+
+    x = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    for values in ([x.detach()], [x.detach()[:, None]]):
+        bp = backhand.derive(g, *values)
+        assert same(grads(bp.function(), [x]), grads(g, [x]))
+
 
 def test_a_scale_made_of_sizes_is_no_condition() -> None:
     """Attention takes the root of a size, of which torch notes that it is not negative."""

@@ -1,4 +1,4 @@
-"""What is computed ahead of the backward pass: fewer bytes, the same bits, and only where it pays."""
+"""What is computed ahead of the backward pass: fewer bytes, the same bits, only where it pays."""
 
 from __future__ import annotations
 

@@ -14,7 +14,16 @@ from .function_backward import backward_lines
 from .function_library import register_lines
 from .layout import WIDTH
 from .listing import preamble, print_forward, printed_name, size_names
-from .passes import Passes, indented, packed, returned, structure_text, unique, wrapped
+from .passes import (
+    Passes,
+    handed_through,
+    indented,
+    packed,
+    returned,
+    structure_text,
+    unique,
+    wrapped,
+)
 from .torch_module import constant_lines, described_inputs
 
 RESERVED = (
@@ -122,9 +131,9 @@ class Function:
     def _forward(self) -> list[str]:
         lines, head = print_forward(self.p.forward, self.p.symbols)
         # autograd cannot save an input that is an output as well, but a view of it
-        both = set(self.saved) & set(self.p.inputs)
-        outputs = [f"{n}.view_as({n})" if n in both else n for n in self.outputs]
-        result = f"return {returned([*outputs, *self.kept])}"
+        both = set(self.saved) & {printed_name(v) for v in handed_through(self.p.forward)}
+        given = [f"{n}.view_as({n})" if n in both else n for n in (*self.outputs, *self.kept)]
+        result = f"return {returned(given)}"
         return [
             *wrapped([f"def _forward({', '.join(self.p.inputs)}):"], 0),
             '    """The outputs, then what else the backward pass reads."""',

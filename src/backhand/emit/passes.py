@@ -104,6 +104,12 @@ def condition_text(condition: Any, names: Mapping[str, str]) -> str:
     return f" {condition.rel_op} ".join(sides)
 
 
+# These may give back their operand itself, and not a view of it.
+ITSELF = frozenset(
+    {"identity", "stop_gradient", "contiguous", "to", "to_device", "flatten", "reshape"}
+)
+
+
 def roots(program: Program) -> dict[str, str]:
     """The value in whose storage each value of a program may lie."""
     found = {v.name: v.name for v in program.inputs}
@@ -115,6 +121,16 @@ def roots(program: Program) -> dict[str, str]:
         for out in node.outs:
             found[out.name] = found[first.name] if aliases and first else out.name
     return found
+
+
+def handed_through(program: Program) -> list[Value]:
+    """The values that are an input itself, always or at some sizes, dtypes or layouts."""
+    found = {v.name: v for v in program.inputs}
+    for node in program.nodes():
+        first = next(node.operands(), None)
+        if node.op in ITSELF and first is not None and first.name in found:
+            found[node.outs[0].name] = node.outs[0]
+    return list(found.values())
 
 
 def structure_text(structure: Any, outputs: Sequence[str]) -> str:

@@ -153,8 +153,8 @@ def size_text(expr: sympy.Expr, names: Mapping[str, str]) -> tuple[str, int]:
         top, bottom = (size_text(part, names) for part in expr.args)
         return f"{wrap(top, PRODUCT)}/{wrap(bottom, POWER)}", PRODUCT
     if kind == "FloatPow":
-        base, exponent = (size_text(part, names) for part in expr.args)
-        return f"{wrap(base, ATOM)}**{wrap(exponent, UNARY)}", POWER
+        bottom, exponent = (size_text(part, names) for part in expr.args)
+        return f"{wrap(bottom, ATOM)}**{wrap(exponent, UNARY)}", POWER
     if kind == "ToFloat":
         return f"float({size_text(expr.args[0], names)[0]})", ATOM
     if expr.is_Float:
