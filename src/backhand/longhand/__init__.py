@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .naming import Namer
-from .passes import expand_plain, recompute
+from .naming import Namer, names_of_parts, unique_name
+from .passes import expand_plain, map_values, recompute
 from .saving import Plan, plan_saving
 from .spellings import Spellings, spellings
 from .walk import Backward, Use, backward
@@ -16,7 +16,10 @@ __all__ = [
     "Use",
     "backward",
     "expand_plain",
+    "map_values",
+    "names_of_parts",
     "plan_saving",
     "recompute",
     "spellings",
+    "unique_name",
 ]

@@ -24,7 +24,7 @@ from ..program.ir import (
 from ..program.loops import role
 from ..program.ops import get_op
 from .cut import least_cut
-from .naming import names_of_parts
+from .naming import names_of_parts, unique_name
 from .passes import map_values, without_unread_inputs
 from .walk import Backward
 
@@ -120,6 +120,7 @@ class _Moved:
         self.taken = {v.name for v in (*forward.values(), *program.values())}
         self.taken |= {v.var for v in (*forward.values(), *program.values()) if v.var}
         self.taken |= {s.name for s in (*forward.symbols, *program.symbols)}
+        self.taken -= wanted  # these go, and leave their names
         self.texts = names_of_parts(program)
         self.instead: dict[str, Value] = {}
         self.wanted = wanted
@@ -145,11 +146,7 @@ class _Moved:
 
     def _named(self, value: Value) -> Value:
         """A value of the forward pass; one that is kept is named after the line it was part of."""
-        text, i = self.texts.get(value.name, value.name), 2
-        name = text
-        while name in self.taken:
-            name, i = f"{text}_{i}", i + 1
-        self.taken.add(name)
+        name = unique_name(self.texts.get(value.name, value.name), self.taken)
         return replace(value, name=name, var=name if value.name in self.wanted else None)
 
     def forward(self) -> Program:

@@ -59,6 +59,15 @@ NOUNS = {
 }
 
 
+def unique_name(stem: str, taken: set[str]) -> str:
+    """The stem, numbered from 2 where it is taken; it is taken then."""
+    name, i = stem, 2
+    while name in taken:
+        name, i = f"{stem}_{i}", i + 1
+    taken.add(name)
+    return name
+
+
 def names_of_parts(program: Program) -> dict[str, str]:
     """Names for what is printed inside a line: ``dz_diff`` is a difference in the line of ``dz``.
 
@@ -94,15 +103,7 @@ class Namer:
                     if out.var is None:
                         noun = fields[i] if i < len(fields) else ""
                         noun = noun or NOUNS.get(node.op) or node.op.strip("_")
-                        self.forward[out.name] = self._unique(f"{step.name}_{noun}", self.taken)
-
-    @staticmethod
-    def _unique(stem: str, taken: set[str]) -> str:
-        name, i = stem, 2
-        while name in taken:
-            name, i = f"{stem}_{i}", i + 1
-        taken.add(name)
-        return name
+                        self.forward[out.name] = unique_name(f"{step.name}_{noun}", self.taken)
 
     def program(self, program: Program, needed: Collection[str]) -> Program:
         """The forward program, its printed anonymous values named; ``needed`` ones are printed."""
@@ -138,7 +139,7 @@ class Namer:
             stem = self._stem(sums.get(v.name, v.name), of)
             if stem == "t":
                 stem = _described(makers[v.name], renamed)
-            renamed[v.name] = self._unique(stem, taken)
+            renamed[v.name] = unique_name(stem, taken)
             if v.name in sums:
                 labels.setdefault(sums[v.name], renamed[v.name])
 

@@ -16,6 +16,7 @@ from ..program.ops import get_op
 from ..program.sizes import Size
 from .ahead import ahead
 from .cut import least_cut
+from .naming import unique_name
 from .passes import map_values
 from .walk import Backward
 
@@ -390,12 +391,7 @@ class _Facts:
         named: dict[str, str] = {}
         for name in (*kept, *sorted(made - folded, key=self.order.__getitem__)):
             if self.values[name].var is None and name not in named:
-                stem = text = self.names.get(name, name)
-                i = 2
-                while text in taken:
-                    text, i = f"{stem}_{i}", i + 1
-                taken.add(text)
-                named[name] = text
+                named[name] = unique_name(self.names.get(name, name), taken)
         return named
 
 
