@@ -1,6 +1,6 @@
 """Random programs against autograd, as many as asked for.
 
-    .venv/bin/python benchmarks/fuzz.py --programs 100000 --seed 0 --jobs 2
+    .venv/bin/python benchmarks/fuzz.py --programs 100000 --seed 0 --jobs 2 [--form shorthand]
 
 A fault is printed when it is found, made small and with its seed; a line on the progress says with
 which ``--seed`` to go on. The end, or Ctrl-C, prints the rate, how programs ended and why some were
@@ -22,25 +22,28 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from backhand.api import FORMS
 from tests.fuzz.check import OUTCOMES, SKIPPED
 from tests.fuzz.many import STRETCH, Tally, run_seeds
 
 PROGRESS = 60  # seconds between two lines on the progress
 
 
-def stretches(first: int, length: int, jobs: int, show_close: bool) -> Iterator[tuple[int, Tally]]:
+def stretches(
+    first: int, length: int, jobs: int, show_close: bool, form: str
+) -> Iterator[tuple[int, Tally]]:
     """Stretches of seeds in order, each with the seed after it, without end."""
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     try:
         starts = count(first, length)
         waiting = [
-            (seed, pool.submit(run_seeds, seed, length, show_close))
+            (seed, pool.submit(run_seeds, seed, length, show_close, form))
             for seed, _ in zip(starts, range(2 * jobs), strict=False)
         ]
         for seed in starts:
             start, future = waiting.pop(0)
             yield start + length, future.result()
-            waiting.append((seed, pool.submit(run_seeds, seed, length, show_close)))
+            waiting.append((seed, pool.submit(run_seeds, seed, length, show_close, form)))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -63,12 +66,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="The first seed.")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--show-close", action="store_true", help="Roundings too")
+    parser.add_argument("--form", choices=FORMS, default="longhand", help="The form that is run.")
     options = parser.parse_args()
     total, after = Tally(), options.seed
     start = said = time.perf_counter()
     try:
         length = min(STRETCH, options.programs)
-        for after, tally in stretches(options.seed, length, options.jobs, options.show_close):
+        how = options.jobs, options.show_close, options.form
+        for after, tally in stretches(options.seed, length, *how):
             total.add(tally)
             for text in (*tally.faults, *tally.rounded):
                 print(text, flush=True)

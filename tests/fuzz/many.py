@@ -40,45 +40,48 @@ class Tally:
         self.rounded += other.rounded
 
 
-def run_seeds(first: int, count: int = STRETCH, show_close: bool = False) -> Tally:
+def run_seeds(
+    first: int, count: int = STRETCH, show_close: bool = False, runs: str = "longhand"
+) -> Tally:
     """Judge the programs of ``count`` seeds in a row; faults are made small.
 
-    ``show_close``: programs whose gradients agree but for rounding are made small as well.
+    ``show_close``: programs whose gradients agree but for rounding are made small as well. ``runs``
+    is the form of the backward pass that is judged.
     """
     torch.set_num_threads(1)
     tally = Tally()
     for seed in range(first, first + count):
-        program, outcome = judge_seed(seed)
+        program, outcome = judge_seed(seed, runs)
         tally.verdicts[outcome.verdict] += 1
         tally.telling += outcome.telling
         if outcome.verdict in (REFUSED, SKIPPED):
             tally.reasons[f"{outcome.verdict}: {outcome.key}"] += 1
         if outcome.fault:
-            tally.faults.append(told(seed, program, outcome))
+            tally.faults.append(told(seed, program, outcome, runs))
         if show_close and outcome.verdict == CLOSELY:
-            tally.rounded.append(told(seed, program, outcome))
+            tally.rounded.append(told(seed, program, outcome, runs))
     return tally
 
 
-def run_counted(first: int, count: int) -> Tally:
+def run_counted(first: int, count: int, runs: str = "longhand") -> Tally:
     """Judge programs from a seed on until ``count`` of them had gradients to compare."""
     tally = Tally()
     while tally.counted < count:
-        tally.add(run_seeds(first, 1))
+        tally.add(run_seeds(first, 1, runs=runs))
         first += 1
     return tally
 
 
-def told(seed: int, program: Program, outcome: Outcome) -> str:
+def told(seed: int, program: Program, outcome: Outcome, runs: str = "longhand") -> str:
     """A fault for people: the smallest program that shows it, its inputs, what is wrong."""
     how = settings(seed)
 
     def fails(candidate: Program) -> bool:
-        found = judge(candidate, how.symbolic, how.batches)
+        found = judge(candidate, how.symbolic, how.batches, runs=runs)
         return (found.verdict, found.key) == (outcome.verdict, outcome.key)
 
     small = shrink(program, fails)
-    found = judge(small, how.symbolic, how.batches)
+    found = judge(small, how.symbolic, how.batches, runs=runs)
     inputs = ", ".join(f"{x.name}: {x.kind} {x.dtype} {list(x.shape)}" for x in small.inputs)
     sizes = "fixed sizes"
     if how.symbolic:

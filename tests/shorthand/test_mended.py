@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import backhand
+from backhand.errors import InputError
 
 
 def the_gradient_is_a_number(t: Tensor, x: Tensor) -> Tensor:
@@ -75,3 +76,120 @@ def test_a_gradient_of_nothing_but_a_number_is_written_as_one() -> None:
     bp = backhand.derive(forward, torch.randn(4, 5))
     assert "expand(t.shape)" in str(bp.shorthand) or "torch.full(t.shape" in str(bp.shorthand)
     assert bp.verify(form="shorthand").ok
+
+
+def mean_of_a_number(z: Tensor, x: Tensor) -> Tensor:
+    """The last axis of what has none."""
+    k = (z.sum() ** 2 / 2).mean(-1, keepdim=True)
+    return (k - k.mean(-1, keepdim=True) + x).sum() * k
+
+
+def number_spread_over_three_axes(x: Tensor, z: Tensor) -> Tensor:
+    u = torch.maximum(x, z[:1, :1, None]) * 2
+    u[..., torch.tensor([0, 0])] = 1.5
+    return torch.tanh(u)
+
+
+def index_into_one_row(x: Tensor, y: Tensor) -> Tensor:
+    b = x[:1, None] - y[:1, None]
+    square = b * b
+    b = b.index_copy(0, torch.tensor([0]), b[[0]] * 2)
+    return (1 - square).sum() + b.sum()
+
+
+def sums_of_exponentials(x: Tensor, w: Tensor) -> Tensor:
+    a = (x * x) ** -0.5
+    u = a.logcumsumexp(0)
+    return w.sum() + u.sum() + (a - a).sum()
+
+
+def made_in_the_likeness_of_a_gradient(x: Tensor, w: Tensor) -> Tensor:
+    """Windows are added up by places that are counted on the gradient's device."""
+    b = torch.cat((w[0], x[0]))
+    s = torch.tanh(b) * b
+    clamped = torch.clamp(s, b, 1.0 + b)
+    return (clamped.unfold(-1, 5, 2) * 2).sum() + (s * clamped).sum()
+
+
+def picked_by_its_own_order(x: Tensor, w: Tensor) -> Tensor:
+    u = F.huber_loss(x, w).relu()
+    h = u[..., None]
+    k = torch.cat([h * i for i in range(3)])
+    first, second = (h + torch.tensor([1.0, 2.0, 3.0])).chunk(2, -1)
+    picked = torch.take_along_dim(h, h.argsort(0), 0)
+    return first.sum() + second.sum() + picked.sum() + k.sum()
+
+
+def a_loss_against_itself(x: Tensor, y: Tensor) -> Tensor:
+    s = torch.zeros_like(x).scatter_add(0, (x.cumprod(1) > 0).long(), y)
+    return F.binary_cross_entropy_with_logits(s, s.sigmoid())
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        mean_of_a_number,
+        number_spread_over_three_axes,
+        index_into_one_row,
+        sums_of_exponentials,
+        made_in_the_likeness_of_a_gradient,
+        picked_by_its_own_order,
+        a_loss_against_itself,
+    ],
+)
+def test_unusual_programs_are_solved_or_left(forward) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    bp = backhand.derive(forward, x, y)
+    assert bp.verify(form="shorthand").ok
+    operator = bp.function(form="shorthand")
+    values = [x.requires_grad_(), y.requires_grad_()]
+    ours, theirs = operator(*values), forward(*values)
+    up = torch.randn(theirs.shape, generator=generator, dtype=theirs.dtype)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, values, up, allow_unused=True),
+        torch.autograd.grad(theirs, values, up, allow_unused=True),
+    )
+
+
+def from_the_end(x: Tensor, y: Tensor, i: Tensor) -> Tensor:
+    logprobs = torch.log_softmax(x, 1)
+    return -logprobs[torch.arange(x.shape[0]), i].mean()
+
+
+def columns_from_the_end(x: Tensor, y: Tensor, i: Tensor) -> Tensor:
+    return (x[:, i[:2]] * y[:, i[1:3]]).exp().sum()
+
+
+@pytest.mark.parametrize("forward", [from_the_end, columns_from_the_end])
+def test_indices_may_count_from_the_end(forward) -> None:
+    x, y = torch.randn(2, 4, 5, dtype=torch.float64).unbind()
+    i = torch.tensor([-1, 2, -5, 4])
+    bp = backhand.derive(forward, x, y, i)
+    assert bp.verify(x, y, i, form="shorthand").ok
+    values = [x.requires_grad_(), y.requires_grad_()]
+    ours = bp.function(form="shorthand")(*values, i)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, values, allow_unused=True),
+        torch.autograd.grad(forward(*values, i), values, allow_unused=True),
+    )
+
+
+def test_a_mean_of_nothing_is_no_coefficient() -> None:
+    def forward(x: Tensor) -> Tensor:
+        return (x - x.mean(-1, keepdim=True)).sum() + (x / x).sum()
+
+    bp = backhand.derive(forward, torch.empty(3, 0))
+    assert bp.verify(form="shorthand").ok
+
+
+def test_labels_that_count_from_the_end_later_on_are_refused_by_the_text_alone() -> None:
+    x, y = torch.randn(2, 4, 5, dtype=torch.float64).unbind()
+    usual, other = torch.tensor([1, 2, 0, 4]), torch.tensor([-1, 2, -5, 4])
+    bp = backhand.derive(from_the_end, x, y, usual)
+    assert "one_hot(i, x.shape[1])" in str(bp.shorthand)
+    with pytest.raises(InputError, match="i has negative elements, which the example has not"):
+        bp.verify(x, y, other, form="shorthand")
+    z = x.clone().requires_grad_()
+    ours = torch.autograd.grad(bp.function(form="shorthand")(z, y, other), z)
+    torch.testing.assert_close(ours, torch.autograd.grad(from_the_end(z, y, other), z))

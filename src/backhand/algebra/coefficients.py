@@ -78,7 +78,12 @@ def power(a: Coefficient, q: Fraction) -> Coefficient:
 
 @lru_cache(maxsize=1 << 14)
 def tidy(a: Coefficient) -> Coefficient:
-    """One form for equal rational functions; a zero is recognised as zero."""
+    """One form for equal rational functions; a zero is recognised as zero.
+
+    ``ProgramError`` for what is no number: a mean of nothing divides by zero.
+    """
+    if a.is_finite is False or a is sympy.nan:
+        raise ProgramError(f"{a} is no coefficient")
     return a if a.is_Rational or a.is_Symbol else sympy.factor(sympy.cancel(a))
 
 

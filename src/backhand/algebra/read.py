@@ -245,8 +245,8 @@ def _full(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
 
 
 def _dims(x: Value, dim: Any) -> list[int]:
-    """The axes of a reduction, counted from the front."""
-    if dim is None or dim == ():
+    """The axes of a reduction, counted from the front; a number has none, whatever is written."""
+    if dim is None or dim == () or not x.shape:
         return list(range(len(x.shape)))
     return sorted(d % len(x.shape) for d in (dim if isinstance(dim, tuple) else (dim,)))
 

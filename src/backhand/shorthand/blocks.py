@@ -168,6 +168,8 @@ def _mappings(
 
 def _ratio(shaped: Mono, mono: Mono) -> Power | None:
     """The power of the block that the product holds: a small whole number."""
+    if not shaped.factors:
+        return None  # groups that cancel at these indices
     atom, p = max(shaped.factors, key=lambda f: (weight(*f), f[0].key))
     q = mono.powers.get(atom)
     if q is None:

@@ -262,11 +262,13 @@ class Composer:
             spots = [frame.index(p) for p in places]
         except ValueError:
             raise NotWorthwhile(f"an index of {var.value.name} that is not in the result") from None
+        if not spots:
+            return var  # one number
         order = sorted(range(len(spots)), key=spots.__getitem__)
         if order != list(range(len(spots))):
             var = op.transpose(var, 0, 1) if len(spots) == 2 else op.permute(var, tuple(order))
             spots.sort()
-        for spot in range(spots[0] + 1 if spots else 0, len(frame)):
+        for spot in range(spots[0] + 1, len(frame)):
             if spot not in spots:
                 var = op.unsqueeze(var, spot - spots[0])
         return var
@@ -311,7 +313,8 @@ class Composer:
     def _one_hot(self, atom: Delta, frame: Frame) -> Var:
         via = next((t for t in (atom.a, atom.b) if isinstance(t, Via)), None)
         name = next((t for t in (atom.a, atom.b) if isinstance(t, str)), None)
-        if via is None or name is None or via.name not in self.variables:
+        known = via is not None and via.name in self.variables and name in self.sizes
+        if via is None or name is None or not known:
             raise NotWorthwhile("a delta that is no one-hot row")
         pointer = self.variables[via.name]
         if len(pointer.shape) != len(via.index):  # axes of size one, as an argmax keeps them

@@ -29,6 +29,8 @@ AGREES = MP.mpf(10) ** -40
 NOTHING = MP.mpf(10) ** -8
 MOST_NUMBERS = 10_000  # that one comparison may compute: more takes seconds
 TRIES = 3  # seeds per sizes and kind of inputs, until every gradient is finite
+# What the references raise where integers that are made up fit nothing.
+UNFIT = (IndexError, ValueError)
 POINTS = 3  # sizes at which forms are compared
 
 Space = dict[str, Any]
@@ -89,7 +91,12 @@ class Digits:
                 if _numbers([*cone, *nodes], sizes) > MOST_NUMBERS:
                     continue
                 for space in self._spaces(cone, free, sizes, true, dice):
-                    truth = evaluate_exact(longhand, space, sizes)
+                    if space is None:
+                        continue
+                    try:
+                        truth = evaluate_exact(longhand, space, sizes)
+                    except UNFIT:
+                        continue
                     if not all(_finite(truth[t.name]) for t in targets):
                         continue
                     ours = evaluate_exact(closed, space, sizes)
@@ -130,8 +137,11 @@ class Digits:
         sizes: Sizes,
         true: bool,
         dice: random.Random,
-    ) -> Iterator[Space]:
-        """What the forms read, for one kind of inputs and seed after another."""
+    ) -> Iterator[Space | None]:
+        """What the forms read, for one kind of inputs and seed after another.
+
+        None where integers that are made up point to elements that there are not.
+        """
 
         def made(value: Value, kind: str) -> Any:
             shape = tuple(int(number_value(d, sizes)) for d in value.shape)
@@ -140,11 +150,15 @@ class Digits:
 
         for kind in (k for k in self.kinds for _ in range(TRIES)):
             space: Space = {v.name: made(v, kind) for v in free}
-            for node in cone:
-                if self._made_up(node, true):
-                    space |= {v.name: made(v, kind) for v in node.outs}
-                else:
-                    space = evaluate_exact([node], space, sizes)
+            try:
+                for node in cone:
+                    if self._made_up(node, true):
+                        space |= {v.name: made(v, kind) for v in node.outs}
+                    else:
+                        space = evaluate_exact([node], space, sizes)
+            except UNFIT:
+                yield None
+                continue
             yield space
 
 

@@ -27,6 +27,7 @@ from ..program.ir import Node, Program, Value, map_arg
 from ..program.ops import get_op
 from ..program.sizes import Scalar, Size, number_value
 from .digits import Digits
+from .regions import carries
 
 SMALL = (2, 3, 5, 7)
 AGREES = 1e-9
@@ -37,6 +38,8 @@ SEEDS = 4
 MANY, TOO_MANY = 1 << 15, 1 << 22  # elements of a tensor
 AGREEING = ("ordinary inputs", "inputs between 0 and 1")
 MADE_UP = frozenset({"contraction", "random"})
+# What running a form raises at sizes, or on integers, that do not fit together.
+CLASHES = (RuntimeError, IndexError, ValueError, TypeError, OverflowError)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 Fill = Callable[[tuple[int, ...], torch.Generator], torch.Tensor]
@@ -110,7 +113,7 @@ class Gates:
         self.outputs = [v for v in forward.outputs if v.floating]
         self._linear = {v.name for v in upstream}
         for node in backward:
-            if any(v.name in self._linear for v in node.operands()):
+            if carries(node, self._linear):
                 self._linear |= {v.name for v in node.outs}
         every = [*forward.nodes(), *shared, *backward]
         self._values = {v.name: v for v in (*forward.inputs, *upstream)}
@@ -308,7 +311,7 @@ class Gates:
                     out.update((v.name, self._drawn(v, trial, dtype, moved)) for v in given)
                 for node in nodes:
                     _run_node(node, out, dict(trial.sizes))
-        except (RuntimeError, IndexError, ValueError, TypeError):
+        except CLASHES:
             return None
         return out
 
@@ -318,7 +321,7 @@ class Gates:
         try:
             with torch.no_grad():
                 return any(_has_nan(space[v.name]) for v in self.outputs)
-        except (RuntimeError, IndexError, ValueError, TypeError):
+        except CLASHES:
             return True
 
 

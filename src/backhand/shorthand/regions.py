@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from ..algebra.expr import Expr
 from ..program.ir import Node, Program, Step, Value
+from ..program.loops import role
 from .weigh import Weight
 
 
@@ -46,6 +47,11 @@ class Region:
     longhand: Weight | None = None
     refusals: list[Refusal] = field(default_factory=list)
     uncounted: str | None = None
+
+
+def carries(node: Node, linear: Set[str]) -> bool:
+    """Whether a node reads the elements of gradients, and not only where or how large they are."""
+    return role(node.op) != "creation" and any(v.name in linear for v in node.operands())
 
 
 def regions_of(

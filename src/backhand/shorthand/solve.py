@@ -33,7 +33,7 @@ from .contract import contraction, through
 from .gates import Gates
 from .known import at_index, blocks_of, deep, form_of, named, rebased_block, solved_for
 from .lighter import lightest
-from .regions import Line, Refusal, Region, regions_of
+from .regions import Line, Refusal, Region, carries, regions_of
 from .sketch import NO_FAKE, Sketch, Unsketched
 from .twins import Difference, Twin, key
 from .weigh import Scales, Weight
@@ -142,7 +142,7 @@ class Solver:
         shared = [
             n
             for n in self.derived.program.nodes()
-            if not any(v.name in self.linear for v in (*n.operands(), *n.outs))
+            if not any(v.name in self.linear for v in n.outs)
         ]
         every = list(self.derived.program.nodes())
         self.scales = Scales(self.forward, shared, self.context.hints())
@@ -172,20 +172,20 @@ class Solver:
         self.unread: dict[int, str] = {}
         targets = {v.name for v in self.derived.program.outputs}
         for node in self.derived.program.nodes():
-            carries = any(v.name in linear for v in node.operands())
+            carrying = carries(node, linear)
             try:
                 found = reader.node(node)
             except (Unreadable, TooLarge, ProgramError) as error:
-                found = tuple(leaf(v, carries) for v in node.outs)
+                found = tuple(leaf(v, carrying) for v in node.outs)
                 opaque.add(id(node))
                 if get_op(node.op).kind not in ("contraction", "view"):
                     self.unread[id(node)] = f"{node.op} is left as it is: {error}"
                 product = contraction(reader, node)
                 if product is not None:
                     self.contractions[node.outs[0].name] = product
-                if carries:
+                if carrying:
                     targets |= {v.name for v in node.operands() if v.name in linear}
-            if node.op == "identity" and carries and node.outs[0].var is not None:
+            if node.op == "identity" and carrying and node.outs[0].var is not None:
                 source = next(node.operands())
                 if reader.known[source.name] == leaf(source, True) and source.var is None:
                     # the name of a gradient that a contraction has made
@@ -196,7 +196,7 @@ class Solver:
                         self.contractions[node.outs[0].name] = self.contractions[source.name]
             for value, expr in zip(node.outs, found, strict=False):
                 reader.known[value.name] = expr
-                if carries:
+                if carrying:
                     linear.add(value.name)
                 if value.name in targets or self._mixes(value, expr):
                     targets.add(value.name)

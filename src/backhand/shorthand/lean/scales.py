@@ -103,7 +103,8 @@ class Scales(Rewriting):
             first = -first if found.sign < 0 else first
         for v in large[1:]:
             first = first * self.var(v)
-        if sum(self._elements(n.outs[0]) for n in self.builder.nodes) >= found.elements:
+        made = sum(self._elements(n.outs[0]) for n in self.builder.nodes)
+        if not 0 < made < found.elements:
             raise Stays
         return first
 
