@@ -38,6 +38,8 @@ class Derivation(Protocol):
 
     def specialised(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Derivation: ...
 
+    def drop_in(self, form: str = ...) -> Derivation: ...
+
 
 class Operator:
     """The compiled text of ``emit("function")``, as a differentiable function: call it.
@@ -55,6 +57,7 @@ class Operator:
         save: str | Sequence[str],
         operator: str | None,
     ) -> None:
+        derivation = derivation.drop_in(form)
         self.derivation = derivation
         self.form, self.save, self.operator = form, save, operator
         self.source = derivation.emit("function", None, form, save)

@@ -285,6 +285,8 @@ class Backprop(Derivation):
                     f"{leaf.name} is on the meta device and has no numbers to check with: give "
                     "inputs with data (deriving needs none)"
                 )
+        if form == "shorthand":
+            self._refuse_from_end(dict(zip((v.name for v in self.leaves), detached, strict=True)))
         derived = self.form(form, "exact")
         named = self.captured.program.values()  # not those that only the backward pass reads
         names = [v.name for v in named if v.var is not None and v.floating]

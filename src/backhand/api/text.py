@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -32,6 +32,7 @@ from ..program.ir import Program, without_dead_nodes
 from ..shorthand import Region, Shorthand, lean, shorthand
 from .closed import ClosedForm, closed_form, refusals_text
 from .explaining import explain, source_of
+from .kernels import with_kernels
 
 SPELLINGS = ("plain", "exact")
 FORMS = ("longhand", "shorthand")
@@ -93,7 +94,24 @@ class Derivation:
             self._walked,
             self.captured.context,
             lambda sizes: holds_at(self.captured, sizes),
+            [name for name, t in self._examples() if not from_end(t)],
         )
+
+    def _examples(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The example's tensors, constants included, by name."""
+        leaves = ((leaf.name, leaf.value) for leaf in self.captured.arguments.dynamic())
+        for name, value in (*leaves, *self.captured.constants.items()):
+            if isinstance(value, torch.Tensor):
+                yield name, value
+
+    def _refuse_from_end(self, values: Mapping[str, Any]) -> None:
+        """Refuse indices that count from the end where the text has rows that cannot."""
+        for name in self._solved.from_front & values.keys():
+            if from_end(values[name]):
+                raise InputError(
+                    f"{name} has negative elements, which the example has not, and the shorthand "
+                    f"has one-hot rows of it: derive with these inputs"
+                )
 
     @cached_property
     def _short_recomputed(self) -> tuple[Backward, Backward, set[str]]:
@@ -243,15 +261,37 @@ class Derivation:
     ) -> Plan:
         """What is saved for the backward pass, with its bytes, and what is computed again.
 
+        It is the plan of the drop-in operator (``function``).
+
         ``save`` is ``"fast"`` (what the backward pass reads, except views and the like),
         ``"least"`` (the fewest bytes without doing a sort, a random draw or a contraction again,
         but for products that outgrow by far what they are made of, such as scores of attention) or
         the names of exactly what is to be saved. Bytes are those at the example's sizes. Raises
         ``InputError`` for names that are unknown, of no use, or not enough.
         """
+        return self.drop_in(form)._plan(save, form, spelling)
+
+    def _plan(self, save: str | Sequence[str], form: str, spelling: str) -> Plan:
         derived = self.form(form, spelling)
         forward = self._forward_program(derived, form)
         return plan_saving(forward, derived, save, self._namer.forward)
+
+    def drop_in(self, form: str = "shorthand") -> Self:
+        """The derivation of which a drop-in operator is made.
+
+        In shorthand, lines that compute what a kernel of the library does call that kernel: that
+        is derived anew, and may hold for fewer sizes. Otherwise it is this derivation itself.
+        """
+        return self if form != "shorthand" or self._on_kernels is None else self._on_kernels
+
+    @cached_property
+    def _on_kernels(self) -> Self | None:
+        captured = with_kernels(self.captured, self.forward)
+        if captured is None:
+            return None
+        other = type(self)(self.forward, captured, self._wrt, self.runs)
+        other.__dict__["_on_kernels"] = None
+        return other
 
     def emit(
         self,
@@ -270,10 +310,12 @@ class Derivation:
         ``UnsupportedError``, with the line, for an operator that the library lacks.
         """
         spelling = spelling or ("exact" if backend == "function" else "plain")
-        if save is None and backend == "function":
-            save = "fast"
+        if backend == "function":
+            save = "fast" if save is None else save
+            if (other := self.drop_in(form)) is not self:
+                return other.emit(backend, spelling, form, save)
         derived = self.form(form, spelling)
-        plan = self.saving(save, form, spelling) if save is not None else None
+        plan = self._plan(save, form, spelling) if save is not None else None
         if plan is not None and backend == "function" and form == "shorthand":
             plan = lean(plan, self.captured.context)
         forward = self._forward_program(derived, form)
@@ -291,6 +333,12 @@ def _differentiable(captured: Captured) -> list[str]:
         and leaf.kind != "buffer"
         and not _frozen(leaf)
     ]
+
+
+def from_end(t: torch.Tensor) -> bool:
+    """Whether integers have negative ones among them, which index from the end."""
+    whole = not (t.is_floating_point() or t.is_complex() or t.dtype == torch.bool or t.is_meta)
+    return whole and bool((t < 0).any())
 
 
 def _frozen(leaf: Leaf) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.utils._pytree as pytree
@@ -17,7 +17,7 @@ from ..program.sizes import Symbol
 from . import source
 from .adapt import overload_name, supported
 from .adapt_math import DECOMPOSED_MATH
-from .captured import Captured, fits, holds_at, sites_of, with_outputs
+from .captured import Captured, also_equal, fits, holds_at, sites_of, with_outputs
 from .convert import Converted, Converter
 from .inputs import Arguments, check_supported, fake_inputs, flatten, identifier, no_tensor
 from .names import RESERVED, Namer
@@ -69,6 +69,9 @@ _DECOMPOSED = (
     | DECOMPOSED_MATH
 )
 
+# An axis of an input, by the input's name.
+Axis: TypeAlias = tuple[str, int]
+
 
 @cache
 def _kept_composites() -> frozenset[Any]:
@@ -85,17 +88,20 @@ def capture(
     size_names: Mapping[str, tuple[str | None, ...]] | None = None,
     symbolic: bool = True,
     latest: bool = False,
+    equal: Sequence[tuple[Axis, Axis]] = (),
 ) -> Captured:
     """Run ``function`` once on tensors without data and return its program.
 
     ``size_names`` gives, per argument, names for its axes (from annotations). With
     ``symbolic=False`` every size is fixed to the example's. With ``latest`` the last value of a
     variable that is bound again has its name, as in the function's own namespace at its end.
+    ``equal`` are axes of inputs that have one size, ``("q", 3)`` and ``("v", 3)``, although nothing
+    in the function says so: the program then holds for such inputs only.
     Raises ``CaptureError`` or ``UnsupportedError`` with the user's line.
     """
     source.forget_sources()
     try:
-        return _captured(function, args, kwargs, size_names, symbolic, latest)
+        return _captured(function, args, kwargs, size_names, symbolic, latest, equal)
     except (CaptureError, UnsupportedError) as error:
         where = source.definition_of(function)
         if error.where is not None or where is None:
@@ -110,6 +116,7 @@ def _captured(
     size_names: Mapping[str, tuple[str | None, ...]] | None,
     symbolic: bool,
     latest: bool,
+    equal: Sequence[tuple[Axis, Axis]],
 ) -> Captured:
     arguments = flatten(function, args, kwargs)
     dynamic = arguments.dynamic()
@@ -118,6 +125,11 @@ def _captured(
         raise InputError(no_tensor(arguments))
     refuse_hooks(arguments.module, [(leaf.name, leaf.value) for leaf in dynamic])
     fakes, context = fake_inputs(dynamic, symbolic)
+    inputs_by_name = {leaf.name: fake for leaf, fake in zip(dynamic, fakes, strict=True)}
+    for (a, i), (b, j) in equal:
+        # torch notes what is asked of sizes, and from then on takes the two for one
+        if inputs_by_name[a].shape[i] != inputs_by_name[b].shape[j]:
+            raise InputError(f"axis {i} of {a} and axis {j} of {b} have not the same size")
     state = StateWatch(function)
     traced, treespec, out_leaves = _traced(function, arguments, fakes, symbolic, state)
     symbols = name_symbols(context, dynamic, fakes, traced.size_names, size_names or {})
@@ -270,4 +282,12 @@ def _call_values(
     }
 
 
-__all__ = ["Captured", "capture", "fits", "holds_at", "with_outputs"]
+__all__ = [
+    "Axis",
+    "Captured",
+    "also_equal",
+    "capture",
+    "fits",
+    "holds_at",
+    "with_outputs",
+]

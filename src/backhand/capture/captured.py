@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 
 from ..program.build import SizeContext, Var
 from ..program.ir import Program
+from ..program.sizes import Dim, Size
 from .inputs import Arguments
 from .trace import CallKey
 from .watch import StateWatch
@@ -101,6 +102,18 @@ def _integers(sizes: Mapping[Any, int]) -> dict[Any, Any]:
     import sympy
 
     return {symbol: sympy.Integer(size) for symbol, size in sizes.items()}
+
+
+def also_equal(captured: Captured, pairs: Sequence[tuple[Dim, Dim]]) -> Captured:
+    """The same capture for inputs at which these sizes are equal, two by two."""
+    import sympy
+
+    def theirs(d: Dim) -> Any:
+        return d.expr.xreplace(captured.context.to_theirs) if isinstance(d, Size) else d
+
+    said = (sympy.Eq(theirs(a), theirs(b)) for a, b in pairs)
+    guards = (g for g in said if g is not sympy.true)
+    return replace(captured, guards=(*captured.guards, *guards))
 
 
 def with_outputs(captured: Captured, program: Program) -> Captured:

@@ -17,6 +17,7 @@ from ..program.sizes import Size
 from .ahead import ahead
 from .cut import least_cut
 from .naming import unique_name
+from .paired import run_once
 from .passes import map_values
 from .walk import Backward
 
@@ -109,6 +110,7 @@ def plan_saving(
     names keeps exactly these. Raises ``InputError`` for names that are unknown, of no use, or not
     enough.
     """
+    forward, derived = run_once(forward, derived)
     facts = _Facts(forward, derived, names or {})
     if not isinstance(save, str):
         for plan in (facts.best("fast"), facts.best("least")):

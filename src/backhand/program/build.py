@@ -64,6 +64,11 @@ class SizeContext:
         theirs = {ours.name: symbol for ours, symbol in self._to_torch.items()}
         return {theirs[name]: value for name, value in sizes.items() if name in theirs}
 
+    @property
+    def to_theirs(self) -> Mapping[sympy.Symbol, sympy.Symbol]:
+        """Torch's symbol for each of ours."""
+        return self._to_torch
+
     def hints(self) -> dict[str, int]:
         return {s.name: s.hint for s in self.symbols}
 
