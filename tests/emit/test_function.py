@@ -300,6 +300,40 @@ def test_a_scale_made_of_sizes_is_no_condition() -> None:
             torch.testing.assert_close(ours, theirs)
 
 
+def test_nothing_is_kept_for_its_shape() -> None:
+    """Zeros in the likeness of an input need its sizes alone, and those are no tensors."""
+
+    def f(table, rows):
+        return table[rows].exp().sum()
+
+    table, rows = torch.randn(50, 3), torch.tensor([1, 4, 4, 0])
+    bp = backhand.derive(f, table, rows)
+    for save in ("fast", "least"):
+        plan = bp.saving(save)
+        assert "table" not in [v.var for v in plan.saved]
+        for operator in (None, f"backhand_test::rows_{save}"):
+            g = bp.function(save=save, operator=operator)
+            for n in (50, 70):
+                values = torch.randn(n, 3, requires_grad=True)
+                assert held(lambda v=values, g=g: g(v, rows)) == plan.bytes
+                ours, theirs = (torch.autograd.grad(h(values, rows), values) for h in (g, f))
+                assert torch.equal(ours[0], theirs[0])
+
+
+def held(call: Any) -> int:
+    """The bytes that autograd is asked to keep."""
+    storages: dict[int, int] = {}
+
+    def pack(t: torch.Tensor) -> torch.Tensor:
+        storages[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        out = call()
+    del out
+    return sum(storages.values())
+
+
 class Net(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -16,7 +16,8 @@ def register_lines(f: Function) -> list[str]:
     """The function that registers; it returns what is called like the forward pass."""
     p = f.p
     outs = [*f.outputs, *f.kept]
-    kinds = {n: "SymInt" if n in f.ints else "Tensor" for n in (*p.inputs, *f.values)}
+    whole = {*f.ints, *f.numbers}
+    kinds = {n: "SymInt" if n in whole else "Tensor" for n in (*p.inputs, *f.values, *f.numbers)}
     takes = [f"{kinds[n]} {n}" for n in p.inputs]
     given = [*f.saved, *f.numbers]
     takes_back = [*(f"{kinds[n]} {n}" for n in given), *(f"Tensor {u}" for u in p.ups)]
@@ -78,7 +79,7 @@ def register_lines(f: Function) -> list[str]:
             [
                 f"{packed(p.inputs)}, {gives} = inputs, output",
                 f"ctx.save_for_backward({', '.join(f.saved)})",
-                *(f"ctx.{n} = {n}" for n in f.numbers),
+                *(f"ctx.{n} = {text}" for n, text in f.numbers.items()),
                 *(f"ctx.{of}_shape = {of}.shape" for of in f.optional),
             ],
             8,

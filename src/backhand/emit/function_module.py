@@ -34,7 +34,7 @@ RESERVED = (
 
 def function_module(passes: Passes) -> str:
     """The text of the module; the operator in it is called as the forward pass is."""
-    p = passes.with_sizes_at_hand()
+    p = passes.with_sizes_at_hand(alone=True)
     p.reserved(RESERVED)
     if p.name in p.inputs:
         raise InputError(
@@ -42,6 +42,11 @@ def function_module(passes: Passes) -> str:
             f"cannot have: rename one of them"
         )
     return "\n".join(Function(p).lines())
+
+
+def _alone(p: Passes) -> set[str]:
+    """The sizes that the backward pass is given by themselves."""
+    return {s.name for s in p.backward.symbols if s.axis is None}
 
 
 class Function:
@@ -58,7 +63,11 @@ class Function:
         found = [n for n in known if n in read and n not in p.constants]
         # the backward pass is given tensors, then sizes, then upstreams
         self.saved = [n for n in found if n not in self.ints]
-        self.numbers = [n for n in found if n in self.ints]
+        # each with what it is called in the forward pass
+        self.numbers = {n: n for n in found if n in self.ints}
+        for s in p.symbols:
+            if s.axis is not None and s.name in read and s.name in _alone(p):
+                self.numbers[s.name] = s.accessor
         # what the forward pass has to hand over besides its outputs
         self.kept = [n for n in self.saved if n not in p.inputs and n not in self.outputs]
         self.body = body
@@ -164,7 +173,7 @@ class Function:
             "ctx.set_materialize_grads(False)",
             *([f"ctx.mark_non_differentiable({', '.join(fixed)})"] if fixed else []),
             f"ctx.save_for_backward({', '.join(self.saved)})",
-            *(f"ctx.{n} = {n}" for n in self.numbers),
+            *(f"ctx.{n} = {text}" for n, text in self.numbers.items()),
             *(f"ctx.{of}_shape = {of}.shape" for of in self.optional),
         ]
         body: list[str] = []

@@ -59,15 +59,16 @@ class Passes:
     def ups(self) -> list[str]:
         return [printed_name(v) for v in self.upstream]
 
-    def with_sizes_at_hand(self) -> Passes:
+    def with_sizes_at_hand(self, alone: bool = False) -> Passes:
         """The backward pass with sizes read from what it is given, where that is possible.
 
-        An input must not be kept for the sake of its shape alone.
+        An input must not be kept for the sake of its shape alone. ``alone``: sizes that nothing
+        tells are handed over by themselves, as integers.
         """
-        symbols = tuple(map(self._at_hand, self.symbols))
+        symbols = tuple(self._at_hand(s, alone) for s in self.symbols)
         return replace(self, backward=replace(self.backward, symbols=symbols))
 
-    def _at_hand(self, s: Symbol) -> Symbol:
+    def _at_hand(self, s: Symbol, alone: bool) -> Symbol:
         given = [*self.saved, *self.upstream]
         if s.axis is None or any(printed_name(v) == s.input for v in given):
             return s
@@ -75,7 +76,7 @@ class Passes:
             for axis, d in enumerate(v.shape):
                 if not isinstance(d, int) and d.expr.is_Symbol and d.expr.name == s.name:
                     return replace(s, input=printed_name(v), axis=axis)
-        return s
+        return replace(s, input=s.name, axis=None) if alone else s
 
     def reserved(self, names: Iterable[str]) -> None:
         """Refuse a program whose values are called like something that the module needs."""

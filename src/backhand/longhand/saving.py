@@ -16,6 +16,7 @@ from ..program.ops import get_op
 from ..program.sizes import Size
 from .ahead import ahead
 from .cut import least_cut
+from .likeness import elements_read, made_of_sizes
 from .naming import unique_name
 from .paired import run_once
 from .passes import map_values
@@ -134,7 +135,10 @@ class _Facts:
         self.order = {name: i for i, name in enumerate(self.values)}
         self.inputs = {v.name for v in forward.inputs}
         self.hints = forward.hints()
-        self.needed = [v.name for v in derived.program.inputs if v.name in self.values]
+        read = {v.name for v in elements_read(derived.program)}
+        self.needed = [
+            v.name for v in derived.program.inputs if v.name in self.values and v.name in read
+        ]
         self.roots = self._roots()
         self.constant = self._constant()
 
@@ -319,6 +323,11 @@ class _Facts:
     def plan(self, saved: Collection[str]) -> Plan:
         reached = self._reached(saved)
         again = [name for name in reached if name not in saved]
+        near = next(iter(self.derived.upstream))
+        missing = self.values.keys() - set(reached)
+        derived = replace(
+            self.derived, program=made_of_sizes(self.derived.program, missing, near)
+        )
         if bad := [n for n in again if not self._makeable(n, saved)]:
             raise ProgramError(f"a plan that cannot make {', '.join(bad)}")
         kept = [name for name in reached if name in saved]
@@ -332,7 +341,7 @@ class _Facts:
             else:
                 holders[root] = name
                 sizes[name] = self.bytes(root)
-        program, made = self._with_recomputation(saved, set(again), kept)
+        program, made = self._with_recomputation(derived, saved, set(again), kept)
         named = self._named(program, kept, made)
 
         def fn(v: Value) -> Value:
@@ -346,23 +355,23 @@ class _Facts:
             sizes,
             shared,
             forward,
-            replace(self.derived, program=program),
+            replace(derived, program=program),
         )
 
     def _with_recomputation(
-        self, saved: Collection[str], again: set[str], kept: Sequence[str]
+        self, derived: Backward, saved: Collection[str], again: set[str], kept: Sequence[str]
     ) -> tuple[Program, set[str]]:
         made: set[str] = set()
         steps: list[Step] = []
-        for step in self.derived.program.steps:
+        for step in derived.program.steps:
             wanted = {v.name for node in step.nodes for v in node.operands()} & again
             steps += self._makers(wanted, saved, made)
             steps.append(step)
-        wanted = {v.name for v in self.derived.program.outputs} & again
+        wanted = {v.name for v in derived.program.outputs} & again
         steps += self._makers(wanted, saved, made)
-        up = [v for v in self.derived.program.inputs if v.name not in self.values]
+        up = [v for v in derived.program.inputs if v.name not in self.values]
         inputs = (*(self.values[n] for n in kept), *up)
-        return replace(self.derived.program, inputs=inputs, steps=tuple(steps)), made
+        return replace(derived.program, inputs=inputs, steps=tuple(steps)), made
 
     def _makers(self, wanted: set[str], saved: Collection[str], made: set[str]) -> Iterator[Step]:
         """The steps, in forward order, that make the wanted values and have not run yet."""
