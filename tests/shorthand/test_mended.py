@@ -183,6 +183,50 @@ def test_a_mean_of_nothing_is_no_coefficient() -> None:
     assert bp.verify(form="shorthand").ok
 
 
+def test_the_softmax_of_nothing() -> None:
+    def forward(x: Tensor) -> Tensor:
+        return x.sum() + torch.log_softmax(x[[]], 0).sum()
+
+    bp = backhand.derive(forward, torch.randn(1))
+    assert bp.verify(form="shorthand").ok
+
+
+def copied_sign(x: Tensor) -> Tensor:
+    return torch.copysign(x, x)
+
+
+def product_of_all(x: Tensor) -> Tensor:
+    return x[0].prod() + (x[1].abs() + 1).prod()
+
+
+def logit_within(x: Tensor) -> Tensor:
+    return torch.logit(x, eps=0.1)
+
+
+def length_of_sorted(x: Tensor) -> Tensor:
+    return x.sort(0).values.norm(dim=0) + F.normalize(x, dim=0).sum(0)
+
+
+def guarded_by_hand(x: Tensor) -> Tensor:
+    safe = torch.where(x == 0, 1.0, x)
+    return torch.where(x == 0, 0.0, x.abs().sqrt() / safe)
+
+
+@pytest.mark.parametrize(
+    "forward", [copied_sign, product_of_all, logit_within, length_of_sorted, guarded_by_hand]
+)
+@pytest.mark.parametrize("shape", [(2, 4), (2, 1)])
+def test_a_branch_that_divides_is_not_multiplied_by_zero(forward, shape: tuple[int, int]) -> None:
+    x = torch.tensor([0.0, 1, -2, 0.95, 0, 0, 2, 1], dtype=torch.float64).view(2, 4)[:, : shape[1]]
+    x = x.requires_grad_()
+    bp = backhand.derive(forward, x)
+    ours, theirs = bp.function(form="shorthand")(x), forward(x)
+    up = torch.full_like(theirs, 0.7)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, x, up), torch.autograd.grad(theirs, x, up), equal_nan=True
+    )
+
+
 def test_labels_that_count_from_the_end_later_on_are_refused_by_the_text_alone() -> None:
     x, y = torch.randn(2, 4, 5, dtype=torch.float64).unbind()
     usual, other = torch.tensor([1, 2, 0, 4]), torch.tensor([-1, 2, -5, 4])

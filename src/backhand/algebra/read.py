@@ -14,7 +14,7 @@ from ..program.ir import Node, Value
 from ..program.ops import get_op
 from ..program.sizes import Dim, Scalar, Size
 from . import coefficients as co
-from .expr import Delta, Expr
+from .expr import Delta, Expr, Fn
 from .functions import apply, exp, log, negation, sigmoid
 from .normal import (
     ONE,
@@ -24,6 +24,7 @@ from .normal import (
     mul,
     neg,
     of_atom,
+    positive,
     power,
     reduce,
     ref,
@@ -207,7 +208,25 @@ def _where(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
     if r.is_bottom(args["x"]):
         return apply("masked", r.at(args["other"], rank), condition)
     x, other = r.at(args["x"], rank), r.at(args["other"], rank)
+    _whole(x, condition)
+    _whole(other, condition)
     return add(mul(condition, x), mul(negation(condition), other))
+
+
+def _whole(expr: Expr, condition: Expr) -> None:
+    """Refuse a branch that may be infinite where the other one is taken: 0 times it is no number.
+
+    What divides by numbers that may be zero, or takes their logarithm, is so guarded on purpose; a
+    condition on every element does not guard what is one number for all, such as a count.
+    """
+    if condition.constant is not None:
+        return
+    for mono, _ in expr.terms:
+        for atom, q in mono.factors:
+            open_log = isinstance(atom, Fn) and atom.name == "log"
+            one_for_all = not atom.free and bool(condition.free)
+            if ((q < 0 and not positive(atom)) or open_log) and not one_for_all:
+                raise Unreadable("a branch that divides, or takes a logarithm, under a condition")
 
 
 @reading("clamp")
@@ -223,6 +242,7 @@ def _masked_fill(r: Reader, out: Value, args: dict[str, Any]) -> Expr:
     x, mask = r.at(args["x"], rank), r.at(args["mask"], rank)
     if r.is_bottom(args["value"]):
         return apply("masked", x, mask)
+    _whole(x, mask)
     return add(mul(negation(mask), x), mul(mask, r.at(args["value"], rank)))
 
 

@@ -188,8 +188,10 @@ def _apart(
     steps = [truth[v.name] for n in longhand for v in n.outs if v.floating]
     floor = NOTHING * _largest(steps)
     for target in targets:
-        a, b = ours[target.name], truth[target.name]
-        off = _largest([np.asarray(a) - np.asarray(b)]) if _finite(a) else MP.inf
+        a, b = (np.asarray(s[target.name]) for s in (ours, truth))
+        if a.dtype == bool:
+            a, b = a.astype(int), b.astype(int)
+        off = _largest([a - b]) if _finite(a) else MP.inf
         size = max(_largest([b]), floor)
         if off > AGREES * size:
             return (

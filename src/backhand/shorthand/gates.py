@@ -62,6 +62,10 @@ def _constant(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
     return torch.randn(shape[-1:], generator=rng, dtype=torch.float64).expand(shape).clone()
 
 
+def _whole(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
+    return torch.randint(-2, 3, shape, generator=rng).to(torch.float64)
+
+
 # What inputs look like: by name, for the message.
 INPUTS: dict[str, Fill] = {
     "ordinary inputs": _normal(),
@@ -69,6 +73,7 @@ INPUTS: dict[str, Fill] = {
     "inputs of size 1e4": _normal(1e4),
     "inputs of mean 1e4 and deviation 1e-2": _normal(1e-2, 1e4),
     "inputs that are constant along an axis": _constant,
+    "small whole numbers, zeros and ties among them": _whole,
 }
 
 
@@ -406,7 +411,7 @@ class Tally:
         self, exact: Space, theirs: Space, ours: Space, largest: float, moved: Space | None
     ) -> None:
         for target in self.targets:
-            truth = exact[target.name]
+            truth = _numbers(exact[target.name])
             if not truth.numel() or not bool(torch.isfinite(truth).all()):
                 continue
             size = float(truth.abs().max())
@@ -442,6 +447,11 @@ def _usable(space: Space, targets: Sequence[Value]) -> bool:
     return all(bool(torch.isfinite(space[t.name]).all()) for t in targets)
 
 
+def _numbers(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor to calculate with; a comparison of gradients is no number yet."""
+    return tensor.to(torch.float64) if tensor.dtype == torch.bool else tensor
+
+
 def _error(value: torch.Tensor, truth: torch.Tensor) -> float:
     if not bool(torch.isfinite(value).all()):
         return float("inf")
@@ -453,10 +463,11 @@ def _apart(
 ) -> str | None:
     """Gate 2. ``largest``: the largest number that the gradients are made of."""
     scale = max(
-        (float(truth[t.name].abs().max()) for t in targets if truth[t.name].numel()), default=0.0
+        (float(_numbers(truth[t.name]).abs().max()) for t in targets if truth[t.name].numel()),
+        default=0.0,
     )
     for target in targets:
-        a, b = ours[target.name], truth[target.name]
+        a, b = _numbers(ours[target.name]), _numbers(truth[target.name])
         if a.shape != b.shape:
             return f"{target.var or target.name} has the shape {list(a.shape)}, not {list(b.shape)}"
         if not a.numel():

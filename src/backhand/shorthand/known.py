@@ -13,6 +13,7 @@ from ..algebra.match import mono_expr
 from ..algebra.normal import add, grouped, mul, neg, of_atom, substitute, term
 from ..algebra.read import axis
 from ..algebra.simplify import rebased
+from ..errors import ProgramError
 from ..program.build import Builder, Var
 from ..program.ir import Node, Value, map_arg
 from .blocks import Block
@@ -35,7 +36,10 @@ def blocks_of(value: Value, expr: Expr, cost: float) -> list[Block]:
     if factors:
         found.append(Block(value, Mono(factors), c, cost))
     if any(isinstance(a, Fn) and a.name == "log" for a in inner_atoms(expr)):
-        e = exp(expr)
+        try:
+            e = exp(expr)
+        except ProgramError:  # the logarithm of a sum of nothing
+            return found
         if len(e.terms) == 1:
             (mono, c), *_ = e.terms
             found.append(Block(value, mono, c, cost + 1, "exp"))
