@@ -13,7 +13,7 @@ from torch import Tensor
 import backhand
 from backhand.algebra.expr import Mono
 from backhand.program.cost import cost
-from backhand.shorthand import compose
+from backhand.shorthand import compose, lean
 from backhand.shorthand.blocks import Block
 from backhand.shorthand.closed import read_back, readings
 from backhand.shorthand.proof import Reading
@@ -42,28 +42,13 @@ CASES = [(f, 0) for f in FORMS] + [(form(name), k) for name, k in OTHERS]
 IDS = [f"{f.name}-{f.spellings[k].__name__}" for f, k in CASES]
 CASE = pytest.mark.parametrize(("f", "k"), CASES, ids=IDS)
 
-# Passes, and bytes saved per byte that the reference saves, where ours are more, and why.
-MORE_PASSES = {
-    ("cross-entropy on soft targets", 0): (4, "the reference keeps the targets' sums"),
-    ("contrastive loss (InfoNCE)", 0): (7, "an index into the columns of another batch"),
-    ("group norm", 0): (6, "channels are regrouped: two regions"),
-    ("sigmoid and binary cross-entropy", 0): (3, "the reference keeps a difference"),
-    ("binary cross-entropy by softplus", 0): (3, "the reference keeps a difference"),
-    ("binary cross-entropy by softplus", 1): (3, "the reference keeps a difference"),
-    ("mean squared error of an affine map", 0): (4, "the reference scales the small operands"),
-    ("covariance", 0): (9, "the reference adds the operands of two products"),
-    ("Student-t kernel", 0): (9, "sums over the rows and over the columns of one gradient"),
-}
-MORE_SAVED = {
-    ("cosine similarity", 0): (1.001, "one number a row"),
-    ("sigmoid and binary cross-entropy", 0): (2.0, "the reference keeps a difference"),
-    ("binary cross-entropy by softplus", 0): (2.0, "the reference keeps a difference"),
-    ("binary cross-entropy by softplus", 1): (2.0, "the reference keeps a difference"),
-    ("attention", 0): (4.99, "the probabilities, which the reference makes again by a product"),
-    ("attention", 1): (4.99, "the probabilities, which the reference makes again by a product"),
-    ("causal attention", 0): (4.99, "the probabilities, which the reference makes again"),
-    ("causal attention", 1): (4.99, "the probabilities, which the reference makes again"),
-    ("Student-t kernel", 0): (1.97, "the kernel and what it is made of"),
+# What the drop-in operator does that the reference does not have to: its passes, its bytes per byte
+# of the reference's, and why. No form that the library or a paper has a kernel for is among them.
+MORE = {
+    ("contrastive loss (InfoNCE)", 0): (7, 1.0, "an index into the columns of another batch"),
+    ("binary cross-entropy by softplus", 0): (3, 2.0, "it keeps the two terms of the chain rule"),
+    ("covariance", 0): (9, 1.0, "the reference adds the operands of two products"),
+    ("Student-t kernel", 0): (9, 1.0, "sums over the rows and over the columns of one gradient"),
 }
 # What people would write, as the right-hand side of the line that gives the gradient.
 LINES = {
@@ -140,16 +125,24 @@ def test_the_gradients_are_right_at_two_sizes(f: Form, k: int) -> None:
         assert set(f.of) <= {g.of for g in report.gradients}
 
 
+def operators(bp: backhand.Backprop) -> list[tuple[int, int]]:
+    """The passes of the drop-in operator's backward half, and the bytes kept for it, by plan."""
+    out = []
+    for save in ("fast", "least"):
+        plan = lean(bp.saving(save, form="shorthand"), bp.drop_in().captured.context)
+        out.append((cost(plan.forward, plan.backward.program).passes, plan.bytes))
+    return out
+
+
 @CASE
 def test_no_more_memory_is_moved_or_kept_than_by_hand(f: Form, k: int) -> None:
     bp = derived(f.name, k)
     ours = cost(bp.forward_of("shorthand"), bp.form("shorthand").program)
     longhand = cost(bp.program, bp.form("longhand").program)
-    passes, _ = MORE_PASSES.get((f.name, k), (f.reference.passes, ""))
-    ratio, _ = MORE_SAVED.get((f.name, k), (1.0, ""))
-    assert ours.passes <= passes
     assert ours.passes <= longhand.passes
-    assert ours.bytes_saved <= ratio * f.reference.saved(8, **f.large)
+    passes, ratio, _ = MORE.get((f.name, k), (f.reference.passes, 1.0, ""))
+    kept = ratio * f.reference.saved(8, **f.large)
+    assert any(a <= passes and b <= kept for a, b in operators(bp)), operators(bp)
 
 
 @CASE
@@ -167,16 +160,11 @@ def test_the_closed_form_is_read_back_as_what_the_longhand_comes_to(f: Form, k: 
 
 
 def test_the_exceptions_are_exceptions() -> None:
-    for table, attribute in ((MORE_PASSES, "passes"), (MORE_SAVED, "bytes_saved")):
-        for (name, k), (_, reason) in table.items():
-            f, bp = form(name), derived(name, k)
-            ours = getattr(
-                cost(bp.forward_of("shorthand"), bp.form("shorthand").program), attribute
-            )
-            passes = attribute == "passes"
-            hand = f.reference.passes if passes else f.reference.saved(8, **f.large)
-            assert ours > hand, f"{name} has come up to the reference in {attribute}"
-            assert reason
+    for (name, k), (passes, ratio, reason) in MORE.items():
+        f, bp = form(name), derived(name, k)
+        kept = f.reference.saved(8, **f.large)
+        assert not any(a <= f.reference.passes and b <= kept for a, b in operators(bp)), name
+        assert (passes > f.reference.passes or ratio > 1) and reason
 
 
 @pytest.mark.parametrize(("case", "line"), LINES.items(), ids=lambda x: str(x)[:40])
