@@ -237,3 +237,17 @@ def test_labels_that_count_from_the_end_later_on_are_refused_by_the_text_alone()
     z = x.clone().requires_grad_()
     ours = torch.autograd.grad(bp.function(form="shorthand")(z, y, other), z)
     torch.testing.assert_close(ours, torch.autograd.grad(from_the_end(z, y, other), z))
+
+
+def test_a_gradient_has_the_dtype_of_its_value() -> None:
+    """A number in double precision does not make a row in single precision one in double."""
+
+    def forward(x: Tensor, w: Tensor) -> Tensor:
+        row = w.float()[[1], [0, 1]]
+        return (row / (x @ x)).sum()
+
+    x, w = torch.randn(1, dtype=torch.float64), torch.randn(2, 2, dtype=torch.float64)
+    bp = backhand.derive(forward, x, w, runs="shorthand")
+    assert bp.verify(form="shorthand").ok
+    _, gradients = bp(x, w)
+    assert gradients["w"].dtype == torch.float64

@@ -85,6 +85,8 @@ class Composer:
         var = self._sum(expr, frame)
         if var.shape != like.shape:
             var = op.expand(var, like.shape)
+        if var.value.dtype != like.dtype and like.floating:
+            var = op.to(var, like.dtype)
         return var
 
     def _filled(self, like: Value, c: co.Coefficient) -> Var:

@@ -97,7 +97,10 @@ def _dtype(op: Op, args: tuple[Any, ...]) -> str:
         return str(args[op.index("dtype")])
     if op.name in ("gather", "index", "scatter_add"):
         return str(args[0].dtype)
-    dtypes = [dtype_of(a.dtype) for a in args if isinstance(a, Var)]
+    operands = [a for a in args if isinstance(a, Var)]
+    wide = [a for a in operands if a.shape and dtype_of(a.dtype).is_floating_point]
+    # a tensor without axes does not decide over those that have some
+    dtypes = [dtype_of(a.dtype) for a in wide or operands]
     if any(isinstance(a, float) for a in args) and not any(d.is_floating_point for d in dtypes):
         dtypes.append(torch.get_default_dtype())
     out = dtypes[0]
