@@ -27,7 +27,11 @@ from benchmarks.forms import FORMS, Form, Random
 PAGE = Path(__file__).with_name("evidence.md")
 SEEDS = 8
 EPS = torch.finfo(torch.float32).eps
-COLUMNS = dict(zip(INPUTS, ("ordinary", "0 to 1", "size 1e4", "mean 1e4", "constant"), strict=True))
+COLUMNS = dict(
+    zip(
+        INPUTS, ("ordinary", "0 to 1", "size 1e4", "mean 1e4", "constant", "whole"), strict=True
+    )
+)
 HEAD = """# Rounding, form by form
 
 A closed form is another order of operations, so it rounds differently. These are the errors of both
@@ -36,10 +40,11 @@ gradient's largest element. One unit is as good as float32 gets, 1e3 units leave
 stands where no digit is right.
 
 The columns are the kinds of inputs on which closed forms are judged before they are taken: ordinary
-ones (normal numbers), between 0 and 1, of size 1e4, of mean 1e4 and deviation 1e-2, and constant
-along an axis. They are laid over every floating-point input of a form. The upstream is random. –
-means that there is nothing to compare: the gradient in float64 is not a number, or it is zero, or
-smaller than what the last place of the inputs makes of it.
+ones (normal numbers), between 0 and 1, of size 1e4, of mean 1e4 and deviation 1e-2, constant along
+an axis, and small whole numbers with zeros and ties among them. They are laid over every
+floating-point input of a form. The upstream is random. – means that there is nothing to compare:
+the gradient in float64 is not a number, or it is zero, or smaller than what the last place of the
+inputs makes of it.
 
 Most large errors are the forward pass's, which both have in common: with a mean of 1e4 and a
 deviation of 1e-2, float32 has lost most of the deviation before anything goes backwards.

@@ -16,8 +16,8 @@ from .generator import generate
 from .many import run_counted
 from .program import compiled
 
-STRETCHES, STRETCH = 2, 40
-OPERATORS = 60
+STRETCHES, STRETCH = 2, 30
+OPERATORS = 40
 APART = 1_000_000  # so that no two stretches share a seed
 FIRST = 700_000_000
 PLANS = (("longhand", "least"), ("shorthand", "fast"), ("shorthand", "least"))
